@@ -29,7 +29,10 @@ function allowList(unit, spec) {
 }
 
 /** Relative imports stay inside the unit: one that leaves src/ reaches another layer by path. */
-const unitPaths = { selector: String.raw`:matches(ImportDeclaration, ExportNamedDeclaration, ExportAllDeclaration)[source.value=/^(?:\.\.?\u002f)+(?:[^.].*\u002f)?src(?:\u002f|$)/]`, message: 'another layer is imported by its name, not by a path.' };
+const unitPaths = {
+  selector: String.raw`:matches(ImportDeclaration, ExportNamedDeclaration, ExportAllDeclaration)[source.value=/^(?:\.\.?\u002f)+(?:[^.].*\u002f)?src(?:\u002f|$)/]`,
+  message: 'another layer is imported by its name, not by a path.',
+};
 
 const syntax = [
   unitPaths,
@@ -37,34 +40,54 @@ const syntax = [
   { selector: 'TSImportType', message: "import('x').T escapes the boundary rule; use import type." },
   { selector: "CallExpression[callee.name='require']", message: 'require is not used; import instead.' },
   { selector: "MemberExpression[property.name='require']", message: 'require is not used; import instead.' },
-  { selector: 'ImportDeclaration[source.value=/^(node:)?module$/]', message: 'createRequire is not used; import instead.' },
-  { selector: "CallExpression[callee.object.name='process'][callee.property.name='getBuiltinModule']", message: 'import the builtin instead.' },
+  {
+    selector: 'ImportDeclaration[source.value=/^(node:)?module$/]',
+    message: 'createRequire is not used; import instead.',
+  },
+  {
+    selector: "CallExpression[callee.object.name='process'][callee.property.name='getBuiltinModule']",
+    message: 'import the builtin instead.',
+  },
   { selector: 'TSModuleDeclaration[id.type="Literal"]', message: 'ambient module declarations are not used.' },
 ];
 
 /** Optional peers are loaded on first use; the literals of `mayLoad` are the one dynamic import that passes. */
 function dynamicImport(unit) {
   const allowed = unit.mayLoad.map((name) => `:not([source.value='${name}'])`).join('');
-  return { selector: `ImportExpression${allowed}`, message: 'dynamic import is for the optional peers of layers.json (mayLoad) only.' };
+  return {
+    selector: `ImportExpression${allowed}`,
+    message: 'dynamic import is for the optional peers of layers.json (mayLoad) only.',
+  };
 }
 
 /** Below L2 every throw is an HocError: a plain Error has no code, and would leak what it holds. */
 const plainErrors = {
-  selector: "ThrowStatement > NewExpression[callee.name=/^(Error|TypeError|RangeError|SyntaxError)$/]",
+  selector: 'ThrowStatement > NewExpression[callee.name=/^(Error|TypeError|RangeError|SyntaxError)$/]',
   message: 'throw an HocError subclass.',
 };
 /** Time and chance are injected. */
 const ambient = [
-  { selector: "CallExpression[callee.object.name='Date'][callee.property.name='now']", message: 'take the Clock that is injected.' },
+  {
+    selector: "CallExpression[callee.object.name='Date'][callee.property.name='now']",
+    message: 'take the Clock that is injected.',
+  },
   { selector: "NewExpression[callee.name='Date'][arguments.length=0]", message: 'take the Clock that is injected.' },
-  { selector: "MemberExpression[object.name='process'][property.name='env']", message: 'no library reads the environment.' },
+  {
+    selector: "MemberExpression[object.name='process'][property.name='env']",
+    message: 'no library reads the environment.',
+  },
 ];
-const randomness = { selector: "CallExpression[callee.object.name='Math'][callee.property.name='random']", message: 'take the randomness that is injected.' };
+const randomness = {
+  selector: "CallExpression[callee.object.name='Math'][callee.property.name='random']",
+  message: 'take the randomness that is injected.',
+};
 
 function unitRules(unit) {
   const library = unit.layer !== 'api';
   const owners = ['kernel', 'spine'];
-  const libraryOnly = library ? [plainErrors, ...(owners.includes(unit.layer) ? [ambient[2]] : [...ambient, randomness])] : [];
+  const libraryOnly = library
+    ? [plainErrors, ...(owners.includes(unit.layer) ? [ambient[2]] : [...ambient, randomness])]
+    : [];
   const typesOnly = typeImportsOf(unit).map((target) => escapeRegExp(target.specifier));
   const files = [`${unit.root}/src/**/*.ts`];
   const specs = [`${unit.root}/src/**/*.spec.ts`];
@@ -79,7 +102,15 @@ function unitRules(unit) {
           ? {
               '@typescript-eslint/no-restricted-imports': [
                 'error',
-                { patterns: [{ regex: `^(?:${typesOnly.join('|')})$`, allowTypeImports: true, message: `${unit.name} may import this as types only.` }] },
+                {
+                  patterns: [
+                    {
+                      regex: `^(?:${typesOnly.join('|')})$`,
+                      allowTypeImports: true,
+                      message: `${unit.name} may import this as types only.`,
+                    },
+                  ],
+                },
               ],
             }
           : {}),
@@ -87,7 +118,10 @@ function unitRules(unit) {
     },
     {
       files: specs,
-      rules: { 'no-restricted-imports': allowList(unit, true), 'no-restricted-syntax': ['error', ...syntax, dynamicImport(unit)] },
+      rules: {
+        'no-restricted-imports': allowList(unit, true),
+        'no-restricted-syntax': ['error', ...syntax, dynamicImport(unit)],
+      },
     },
   ];
 }
@@ -123,6 +157,14 @@ export default tseslint.config(
       eqeqeq: ['error', 'smart'],
     },
   },
-  { files: ['libs/*/*/src/**/*.ts'], ignores: ['**/*.spec.ts'], rules: { '@typescript-eslint/no-non-null-assertion': 'error', 'max-lines': ['error', 500], 'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }] } },
+  {
+    files: ['libs/*/*/src/**/*.ts'],
+    ignores: ['**/*.spec.ts'],
+    rules: {
+      '@typescript-eslint/no-non-null-assertion': 'error',
+      'max-lines': ['error', 500],
+      'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
+    },
+  },
   ...units().flatMap(unitRules),
 );

@@ -15,7 +15,7 @@ const swc = {
 };
 
 const layersOf = (kind) => Object.keys(layers).filter((name) => name !== 'api' && layers[name].tests === kind);
-const specsIn = (kind) => `<rootDir>/libs/(${domains.join('|')})/(${layersOf(kind).join('|')})/src/.*\\.spec\\.ts$`;
+const specsIn = (kind) => `/libs/(${domains.join('|')})/(${layersOf(kind).join('|')})/src/.*\\.spec\\.ts$`;
 
 const server = {
   globalSetup: '<rootDir>/tools/testkit/global-setup.cjs',

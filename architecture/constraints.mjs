@@ -104,6 +104,9 @@ export function allowedSpecifiers(unit, { spec = false } = {}) {
   const ours = [...importsOf(unit), ...typeImportsOf(unit)].map((u) => u.specifier);
   const list = [...ours, ...unit.mayUse];
   if (!spec) return [...new Set(list)];
-  const specs = unit.layer === 'api' || !arch.specs.exceptIn.includes(unit.name) ? arch.specs.mayUse : arch.specs.mayUse.filter((p) => !p.startsWith(arch.scope));
+  const specs =
+    unit.layer === 'api' || !arch.specs.exceptIn.includes(unit.name)
+      ? arch.specs.mayUse
+      : arch.specs.mayUse.filter((p) => !p.startsWith(arch.scope));
   return [...new Set([...list, ...specImportsOf(unit).map((u) => u.specifier), ...specs])];
 }

@@ -11,11 +11,18 @@ const readArchitecture = (root) => JSON.parse(readFileSync(join(root, 'architect
 
 /** A package is the unit of release. Nested files aren't its own, so it must depend on its layers, or a build is stale. */
 function packageProject(workspaceRoot, root, domain, arch) {
-  const layers = Object.keys(arch.layers).filter((layer) => existsSync(join(workspaceRoot, root, layer, 'project.json')));
+  const layers = Object.keys(arch.layers).filter((layer) =>
+    existsSync(join(workspaceRoot, root, layer, 'project.json')),
+  );
   return {
     tags: [`domain:${domain}`, 'type:package'],
     implicitDependencies: layers.map((layer) => `${domain}-${layer}`),
-    targets: { build: buildTarget(['production', '^production', BUILD_TOOLS], 'tsup --config ../../tsup.config.ts && tsc -p tsconfig.build.json') },
+    targets: {
+      build: buildTarget(
+        ['production', '^production', BUILD_TOOLS],
+        'tsup --config ../../tsup.config.ts && tsc -p tsconfig.build.json',
+      ),
+    },
   };
 }
 
@@ -58,7 +65,9 @@ function toolProject(workspaceRoot, root, name, arch) {
     targets: {
       lint: lintTarget(root),
       test: testTarget(unit.tests ?? 'unit', root),
-      ...(built ? { build: buildTarget(['production', '^production', BUILD_TOOLS], 'tsup --config ../../tsup.config.ts') } : {}),
+      ...(built
+        ? { build: buildTarget(['production', '^production', BUILD_TOOLS], 'tsup --config ../../tsup.config.ts') }
+        : {}),
     },
   };
 }

@@ -1,0 +1,73 @@
+import { Type } from 'class-transformer';
+import { IsDate, IsInt, IsOptional, ValidateNested } from 'class-validator';
+import { InvalidArgumentError } from './errors';
+import { IsIdText, IsJsonObject, IsMoneyText, IsPlainText, validateOrThrow } from './validate';
+
+class Inner {
+  @IsInt() count!: number;
+}
+class Request {
+  @IsIdText(5) id!: string;
+  @IsMoneyText() cost!: string;
+  @IsOptional() @IsPlainText(1, 3) note?: string;
+  @IsOptional() @IsJsonObject() metadata?: object;
+  @IsOptional() @IsDate() at?: Date;
+  @IsOptional() @ValidateNested() @Type(() => Inner) inner?: Inner;
+}
+const good = { id: 'a', cost: '1.5' };
+const faults = (plain: unknown): unknown => {
+  try {
+    validateOrThrow(Request, plain);
+  } catch (error) {
+    expect(InvalidArgumentError.is(error)).toBe(true);
+    return (error as InvalidArgumentError).details;
+  }
+  return null;
+};
+
+describe('validateOrThrow', () => {
+  it('gives an instance; dates and open-ended details come through', () => {
+    const at = new Date(5);
+    const taken = validateOrThrow(Request, {
+      ...good,
+      at,
+      metadata: { a: { b: [1, { c: null }] } },
+      inner: { count: 1 },
+    });
+    expect(taken).toBeInstanceOf(Request);
+    expect(taken.at).toEqual(at);
+    expect(taken.metadata).toEqual({ a: { b: [1, { c: null }] } });
+    expect(taken.inner).toBeInstanceOf(Inner);
+  });
+  it('names every broken rule and no value', () => {
+    const details = faults({ id: 'secret-too-long', cost: 1.5, inner: { count: 'x' } });
+    expect(details).toEqual({
+      field: 'id',
+      reason: 'isIdText',
+      fields: [
+        { path: 'id', rule: 'isIdText' },
+        { path: 'cost', rule: 'isMoneyText' },
+        { path: 'inner.count', rule: 'isInt' },
+      ],
+    });
+    expect(JSON.stringify(details)).not.toContain('secret');
+  });
+  it.each([
+    ['unknown key', { ...good, extra: 1 }],
+    ['negative money', { ...good, cost: '-1' }],
+    ['seven fraction digits', { ...good, cost: '1.1234567' }],
+    ['number as money', { ...good, cost: 1 }],
+    ['invalid date', { ...good, at: new Date(NaN) }],
+    ['date as text', { ...good, at: '2026-01-01' }],
+    ['NUL', { ...good, note: 'a\0' }],
+    ['list for an object', { ...good, metadata: [] }],
+    ['own __proto__', JSON.parse('{"id":"a","cost":"1","__proto__":{"x":1}}')],
+    ['nothing', undefined],
+    ['null', null],
+    ['text', 'x'],
+    ['list', [good]],
+    ['Date', new Date()],
+  ])('refuses %s', (_name, plain) => {
+    expect(faults(plain)).toMatchObject({ field: expect.any(String), reason: expect.any(String) });
+  });
+});

@@ -1,0 +1,85 @@
+import 'reflect-metadata';
+import { plainToInstance } from 'class-transformer';
+import { ValidateBy, validateSync, type ValidationError, type ValidationOptions } from 'class-validator';
+import { toDecimalString } from './decimal';
+import { HocError, InvalidArgumentError } from './errors';
+import { assertJsonObject } from './json';
+import { idFault, textFault } from './text';
+
+/** One broken rule: where, and its name. */
+export interface FieldFault {
+  readonly path: string;
+  readonly rule: string;
+}
+
+/**
+ * A request class filled from `plain` and checked: unknown keys are refused, nothing is converted.
+ * @throws InvalidArgumentError whose `details.fields` lists every broken rule and whose `field` and `reason` are the first
+ * one's; values are never echoed
+ */
+export function validateOrThrow<T extends object>(type: new () => T, plain: unknown): T {
+  if (typeof plain !== 'object' || plain === null || Array.isArray(plain) || plain instanceof Date)
+    throw refusal([{ path: '', rule: 'object' }]);
+  if (Object.hasOwn(plain, '__proto__')) throw refusal([{ path: '__proto__', rule: 'whitelistValidation' }]);
+  const instance = plainToInstance(type, plain, { enableImplicitConversion: false, exposeUnsetFields: false });
+  const errors = validateSync(instance, {
+    whitelist: true,
+    forbidNonWhitelisted: true,
+    forbidUnknownValues: true,
+    validationError: { target: false, value: false },
+  });
+  if (errors.length > 0) throw refusal(errors.flatMap((error) => faultsOf(error, '')));
+  return instance;
+}
+
+/** An opaque identifier of 1–`max` code points: no control character, not only white space, no lone surrogate. */
+export const IsIdText = (max: number, options?: ValidationOptions): PropertyDecorator =>
+  rule('isIdText', (value) => idFault(value, max) === null, options);
+
+/** A text of `min`–`max` code points without U+0000 and lone surrogates. */
+export const IsPlainText = (min: number, max: number, options?: ValidationOptions): PropertyDecorator =>
+  rule('isPlainText', (value) => textFault(value, min, max) === null, options);
+
+/** A decimal text, not negative, of at most 14 integer and 6 fraction digits; a JSON number isn't accepted. */
+export const IsMoneyText = (options?: ValidationOptions): PropertyDecorator =>
+  rule(
+    'isMoneyText',
+    (value) => typeof value === 'string' && !value.startsWith('-') && passes(() => toDecimalString(value)),
+    options,
+  );
+
+/** A plain JSON object within the limits of `assertJsonObject`. */
+export const IsJsonObject = (options?: ValidationOptions): PropertyDecorator =>
+  rule('isJsonObject', (value) => passes(() => assertJsonObject(value, 'value')), options);
+
+function rule(name: string, validate: (value: unknown) => boolean, options?: ValidationOptions): PropertyDecorator {
+  return ValidateBy({ name, validator: { validate, defaultMessage: () => name } }, options);
+}
+
+function passes(check: () => unknown): boolean {
+  try {
+    check();
+    return true;
+  } catch (error) {
+    if (HocError.is(error)) return false;
+    throw error;
+  }
+}
+
+function faultsOf(error: ValidationError, parent: string): FieldFault[] {
+  const path = parent === '' ? error.property : `${parent}.${error.property}`;
+  const own = Object.keys(error.constraints ?? {}).map((name) => ({ path, rule: name }));
+  return [...own, ...(error.children ?? []).flatMap((child) => faultsOf(child, path))];
+}
+
+function refusal(faults: readonly FieldFault[]): InvalidArgumentError {
+  const [first = { path: '', rule: 'unknown' }] = faults;
+  const names = [...new Set(faults.map((fault) => fault.path || 'the request'))].slice(0, 10).join(', ');
+  return new InvalidArgumentError(`invalid request: ${names}`, {
+    details: {
+      field: first.path,
+      reason: first.rule,
+      fields: faults.map(({ path, rule: name }) => ({ path, rule: name })),
+    },
+  });
+}
