@@ -39,8 +39,8 @@ module.exports = {
   maxWorkers: 2,
   testTimeout: 60_000,
   projects: [
-    project('unit', [specsIn('unit'), '<rootDir>/tools/quickstart/src/.*\\.spec\\.ts$']),
-    project('database', [specsIn('database'), '<rootDir>/tools/testkit/src/.*\\.spec\\.ts$'], server),
-    project('system', ['<rootDir>/tools/(system-tests|pg-server)/src/.*\\.spec\\.ts$'], server),
+    project('unit', [specsIn('unit'), '/tools/quickstart/src/.*\\.spec\\.ts$']),
+    project('database', [specsIn('database'), '/tools/testkit/src/.*\\.spec\\.ts$'], server),
+    project('system', ['/tools/(system-tests|pg-server)/src/.*\\.spec\\.ts$'], server),
   ],
 };

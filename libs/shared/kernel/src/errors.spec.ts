@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import type * as Errors from './errors';
 import { ConflictError, hasBrand, HocError, InvalidArgumentError, NotFoundError, UnavailableError } from './errors';
 
 class LeaseLostError extends ConflictError {
@@ -18,9 +19,9 @@ describe('HocError', () => {
       false,
     ]);
     expect(hasBrand(error, 'LeaseError')).toBe(true);
-    let copy: typeof import('./errors') | undefined;
+    let copy: typeof Errors | undefined;
     jest.isolateModules(() => {
-      copy = jest.requireActual<typeof import('./errors')>('./errors');
+      copy = jest.requireActual<typeof Errors>('./errors');
     });
     expect(copy!.ConflictError).not.toBe(ConflictError);
     expect(copy!.ConflictError.is(error)).toBe(true);

@@ -1,1 +1,16 @@
-export {};
+export { type FixedClock, fixedClock, type LogEntry, type MemoryLogger, memoryLogger, sequentialIds } from './fakes';
+export {
+  type BuiltRow,
+  type Columns,
+  makeIncident,
+  makeIntegration,
+  makeLimit,
+  makeLimitBreach,
+  makeRun,
+  makeTenant,
+  makeTrace,
+  makeTraceStep,
+  makeUsage,
+  makeUsageDaily,
+  makeWorkerRun,
+} from './fixtures';
