@@ -16,12 +16,13 @@ import {
   notNegative,
   notNegativeNumeric,
   oneOf,
+  rule,
   updateGuard,
 } from './catalogue';
 import { AOS_TRACE_STEPS_GUARD_SOURCE } from './migrations/1700000000004-shared-aos-traces.migration';
 
 /** One step of a trace: append-only, a trigger refuses every UPDATE. Reaches its tenant through the trace. */
-@Entity('aos_trace_steps')
+@Entity('aos_trace_steps', { synchronize: false })
 export class AosTraceStepEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_aos_trace_steps' })
   tenantId!: string;
@@ -62,7 +63,7 @@ export class AosTraceStepEntity {
   replayBehavior!: string;
   @Column({ name: 'source', type: 'text', nullable: false, default: 'engine' })
   source!: TraceStepSource;
-  /** Writers derive it from the status: success, skipped → INFO; retry → WARN; failure → ERROR. */
+  /** Follows from the status: success, skipped → INFO; retry → WARN; failure → ERROR. */
   @Column({ name: 'level', type: 'text', nullable: false, default: 'INFO' })
   level!: TraceLevel;
   @Column({ name: 'is_synthetic', type: 'boolean', nullable: false, default: false })
@@ -76,7 +77,7 @@ export class AosTraceStepEntity {
 /** `aos_trace_steps` beyond its entity (spec activity B.5). */
 export const aosTraceStepsCatalogue = declareTable({
   table: 'aos_trace_steps',
-  bytewise: ['tenant_id', 'trace_id', 'skill_id', 'idempotency_key', 'synthetic_scenario_id', 'level'],
+  bytewise: ['tenant_id', 'trace_id', 'skill_id', 'idempotency_key', 'synthetic_scenario_id'],
   checks: [
     charLength(1, 100, 'tenant_id', 'trace_id'),
     charLength(1, 128, 'skill_id', 'skill_name'),
@@ -88,6 +89,10 @@ export const aosTraceStepsCatalogue = declareTable({
     oneOf('status', TRACE_STEP_STATUSES),
     oneOf('source', TRACE_STEP_SOURCES),
     oneOf('level', TRACE_LEVELS),
+    rule(
+      'level_matches_status',
+      `level = CASE status WHEN 'failure' THEN 'ERROR' WHEN 'retry' THEN 'WARN' ELSE 'INFO' END`,
+    ),
     notNegative('step_index', 'duration_ms', 'retry_count'),
     notNegativeNumeric('cost_cents'),
   ],

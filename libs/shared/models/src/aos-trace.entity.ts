@@ -14,7 +14,7 @@ import { AOS_TRACES_GUARD_SOURCE } from './migrations/1700000000004-shared-aos-t
  * The trace of a run: what was planned and done, with its hashes. A trigger lets only the outcome, the incident, the
  * violation and replay columns and `metadata` change, and a NULL `agent_id` be filled.
  */
-@Entity('aos_traces')
+@Entity('aos_traces', { synchronize: false })
 export class AosTraceEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_aos_traces' })
   tenantId!: string;

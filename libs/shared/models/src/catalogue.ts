@@ -19,7 +19,10 @@ export interface IndexDeclaration {
   readonly definition: string;
   /** The call, the key or the foreign key that the index is there for. */
   readonly serves: string;
-  /** True where a tenant-owned table has an index that doesn't lead with `tenant_id`, for a call that spans tenants. */
+  /**
+   * True where a tenant-owned table has an index that doesn't lead with `tenant_id`, for a call that spans tenants.
+   * Such an index carries the comment `system-wide: <serves>` in the database.
+   */
   readonly systemWide: boolean;
 }
 
@@ -53,12 +56,16 @@ export interface FunctionDeclaration {
 /**
  * One table beyond its entity. The entity says columns, types, nullability, defaults and the primary key (with its
  * name); foreign keys stand here, because in a composite one `tenant_id` is a key column and a join column at once.
+ * Entities are `synchronize: false`: TypeORM's schema builder knows too little of these tables to touch them.
  *
  * @see spec activity B.10, D.2.4
  */
 export interface CatalogueDeclaration {
   readonly table: string;
-  /** The text columns collated `"C"`: identifiers, keys, and whatever an index holds. All others have the default. */
+  /**
+   * The text columns collated `"C"`: identifiers, keys, value lists, and whatever an index holds. Their order then
+   * depends on no locale, and no upgrade of the C library or ICU breaks an index. All others have the default.
+   */
   readonly bytewise: readonly string[];
   readonly checks: readonly CheckDeclaration[];
   readonly foreignKeys: readonly ForeignKeyDeclaration[];
@@ -89,19 +96,20 @@ export interface SystemWideIndex {
   readonly call: string;
 }
 
-/** Completes a draft: CHECKs get their names `ck_<table>_<suffix>`, absent parts are empty, the result is frozen. */
+/** Completes a draft: CHECKs get their names `ck_<table>_<suffix>`, value lists join `bytewise`, absent parts are empty; frozen. */
 export function declareTable(draft: TableDraft): CatalogueDeclaration {
   const checks = draft.checks
     .flat()
     .map(({ suffix, ...check }): CheckDeclaration => ({ name: `ck_${draft.table}_${suffix}`, ...check }));
+  const valueLists = checks.flatMap(({ oneOf: list }) => (list ? [list.column] : []));
   return deepFreeze({
-    bytewise: [],
     foreignKeys: [],
     generated: [],
     triggers: [],
     functions: [],
     fillfactor: null,
     ...draft,
+    bytewise: [...(draft.bytewise ?? []), ...valueLists],
     checks,
   });
 }

@@ -21,7 +21,7 @@ import {
 } from './catalogue';
 
 /** A customer's connection to an LLM provider, with its budgets (0 = unlimited) and its health. Deleted softly. */
-@Entity('cus_integrations')
+@Entity('cus_integrations', { synchronize: false })
 export class CusIntegrationEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_cus_integrations' })
   tenantId!: string;
@@ -69,7 +69,7 @@ export class CusIntegrationEntity {
 /** `cus_integrations` beyond its entity (spec activity B.6). */
 export const cusIntegrationsCatalogue = declareTable({
   table: 'cus_integrations',
-  bytewise: ['tenant_id', 'id', 'name', 'provider_type', 'status'],
+  bytewise: ['tenant_id', 'id', 'name'],
   checks: [
     charLength(1, 100, 'tenant_id', 'id', 'default_model', 'created_by'),
     rule('name', 'char_length(name) BETWEEN 1 AND 255 AND name = btrim(name)'),

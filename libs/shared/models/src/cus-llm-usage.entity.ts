@@ -12,7 +12,7 @@ import {
 } from './catalogue';
 
 /** One LLM call: an append-only fact. Reaches its tenant through the integration. */
-@Entity('cus_llm_usage')
+@Entity('cus_llm_usage', { synchronize: false })
 export class CusLlmUsageEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_cus_llm_usage' })
   tenantId!: string;

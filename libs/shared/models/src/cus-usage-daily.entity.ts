@@ -2,7 +2,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { charLength, declareTable, index, notNegative, notNegativeNumeric, rule } from './catalogue';
 
 /** The sums of one integration's calls on one UTC day; kept by the statement that inserts the calls. */
-@Entity('cus_usage_daily')
+@Entity('cus_usage_daily', { synchronize: false })
 export class CusUsageDailyEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_cus_usage_daily' })
   tenantId!: string;

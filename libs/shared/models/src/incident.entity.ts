@@ -9,7 +9,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { charLength, charLengthAtMost, declareTable, index, oneOf, rule, systemWide } from './catalogue';
 
 /** An incident of a tenant; written by the consumer's incident domain, read here. It outlives its run. */
-@Entity('incidents')
+@Entity('incidents', { synchronize: false })
 export class IncidentEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_incidents' })
   tenantId!: string;
@@ -59,10 +59,6 @@ export const incidentsCatalogue = declareTable({
   ],
   indexes: [
     index('ix_incidents_tenant_created', '(tenant_id, created_at DESC, id DESC)', 'getLastIncident of a tenant'),
-    systemWide(
-      'ix_incidents_created',
-      '(created_at DESC, id DESC, tenant_id DESC)',
-      'getLastIncident of integrations with a SystemScope: the newest of all tenants',
-    ),
+    systemWide('ix_incidents_created', '(created_at DESC, id DESC, tenant_id DESC)', 'getLastIncident of integrations'),
   ],
 });

@@ -1,34 +1,17 @@
-import { TenantEntity, TENANTS_CATALOGUE } from './tenant.entity';
-import { RunEntity, RUNS_CATALOGUE } from './run.entity';
-import { WorkerRunEntity, WORKER_RUNS_CATALOGUE } from './worker-run.entity';
-import { AosTraceEntity, AOS_TRACES_CATALOGUE } from './aos-trace.entity';
-import { AosTraceStepEntity, AOS_TRACE_STEPS_CATALOGUE } from './aos-trace-step.entity';
-import { CusIntegrationEntity, CUS_INTEGRATIONS_CATALOGUE } from './cus-integration.entity';
-import { CusLlmUsageEntity, CUS_LLM_USAGE_CATALOGUE } from './cus-llm-usage.entity';
-import { CusUsageDailyEntity, CUS_USAGE_DAILY_CATALOGUE } from './cus-usage-daily.entity';
-import { IncidentEntity, INCIDENTS_CATALOGUE } from './incident.entity';
-import { LimitEntity, LIMITS_CATALOGUE } from './limit.entity';
-import { LimitBreachEntity, LIMIT_BREACHES_CATALOGUE } from './limit-breach.entity';
-import type { CatalogueDeclaration } from './catalogue';
+import { AosTraceStepEntity, aosTraceStepsCatalogue } from './aos-trace-step.entity';
+import { AosTraceEntity, aosTracesCatalogue } from './aos-trace.entity';
+import { type CatalogueDeclaration, type SystemWideIndex, systemWideIndexes } from './catalogue';
+import { CusIntegrationEntity, cusIntegrationsCatalogue } from './cus-integration.entity';
+import { CusLlmUsageEntity, cusLlmUsageCatalogue } from './cus-llm-usage.entity';
+import { CusUsageDailyEntity, cusUsageDailyCatalogue } from './cus-usage-daily.entity';
+import { IncidentEntity, incidentsCatalogue } from './incident.entity';
+import { LimitBreachEntity, limitBreachesCatalogue } from './limit-breach.entity';
+import { LimitEntity, limitsCatalogue } from './limit.entity';
+import { RunEntity, runsCatalogue } from './run.entity';
+import { TenantEntity, tenantsCatalogue } from './tenant.entity';
+import { WorkerRunEntity, workerRunsCatalogue } from './worker-run.entity';
 
-export { type CatalogueDeclaration, SYSTEM_WIDE_INDEXES, type TriggerDeclaration } from './catalogue';
-export { HOC_MIGRATION_RANGES, isHocMigration, migrationNumber, type MigrationRange } from './migration-ranges';
-export { migrations } from './migrations';
-export {
-  TenantEntity,
-  RunEntity,
-  WorkerRunEntity,
-  AosTraceEntity,
-  AosTraceStepEntity,
-  CusIntegrationEntity,
-  CusLlmUsageEntity,
-  CusUsageDailyEntity,
-  IncidentEntity,
-  LimitEntity,
-  LimitBreachEntity,
-};
-
-/** Entities of the shared tables. */
+/** The entities of `@hoc/shared`; spread them into a DataSource's `entities`. */
 export const entities = Object.freeze([
   TenantEntity,
   RunEntity,
@@ -43,21 +26,40 @@ export const entities = Object.freeze([
   LimitBreachEntity,
 ]);
 
-/** What the entities can't say, table by table. */
+/** What entity metadata can't say, per table; a table stands behind those that it references. */
 export const catalogue: readonly CatalogueDeclaration[] = Object.freeze([
-  TENANTS_CATALOGUE,
-  RUNS_CATALOGUE,
-  WORKER_RUNS_CATALOGUE,
-  AOS_TRACES_CATALOGUE,
-  AOS_TRACE_STEPS_CATALOGUE,
-  CUS_INTEGRATIONS_CATALOGUE,
-  CUS_LLM_USAGE_CATALOGUE,
-  CUS_USAGE_DAILY_CATALOGUE,
-  INCIDENTS_CATALOGUE,
-  LIMITS_CATALOGUE,
-  LIMIT_BREACHES_CATALOGUE,
+  tenantsCatalogue,
+  runsCatalogue,
+  workerRunsCatalogue,
+  aosTracesCatalogue,
+  aosTraceStepsCatalogue,
+  cusIntegrationsCatalogue,
+  cusLlmUsageCatalogue,
+  cusUsageDailyCatalogue,
+  incidentsCatalogue,
+  limitsCatalogue,
+  limitBreachesCatalogue,
 ]);
 
+/** The shared indexes that don't lead with `tenant_id`, each with the system-wide call that it serves. */
+export const SYSTEM_WIDE_INDEXES: readonly SystemWideIndex[] = Object.freeze(systemWideIndexes(catalogue));
+
+export {
+  AosTraceEntity,
+  AosTraceStepEntity,
+  CusIntegrationEntity,
+  CusLlmUsageEntity,
+  CusUsageDailyEntity,
+  IncidentEntity,
+  LimitBreachEntity,
+  LimitEntity,
+  RunEntity,
+  TenantEntity,
+  WorkerRunEntity,
+};
+export * from './catalogue';
+export { HOC_MIGRATION_RANGES, isHocMigration, migrationNumber, type MigrationRange } from './migration-ranges';
+export * from './migrations';
 export {
   ACTOR_TYPES,
   AUTHORIZATION_DECISIONS,
@@ -77,7 +79,6 @@ export {
   LIMIT_SCOPES,
   LIMIT_STATUSES,
   OBSERVABILITY_STATUSES,
-  OVERRIDE_STATUSES,
   REPLAY_MODES,
   RESET_PERIODS,
   RISK_LEVELS,

@@ -3,7 +3,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { charLength, declareTable, index, oneOf, rule, unique } from './catalogue';
 
 /** One crossing of a limit: append-only history. Reaches its tenant through the limit. */
-@Entity('limit_breaches')
+@Entity('limit_breaches', { synchronize: false })
 export class LimitBreachEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_limit_breaches' })
   tenantId!: string;

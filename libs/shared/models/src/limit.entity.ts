@@ -17,7 +17,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { charLength, charLengthAtMost, declareTable, index, notNegativeNumeric, oneOf, rule } from './catalogue';
 
 /** What a tenant may spend, how often, or where a threshold lies; read by activity, kept by controls. */
-@Entity('limits')
+@Entity('limits', { synchronize: false })
 export class LimitEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_limits' })
   tenantId!: string;
@@ -74,7 +74,7 @@ export class LimitEntity {
 /** `limits` beyond its entity (spec controls B.1). */
 export const limitsCatalogue = declareTable({
   table: 'limits',
-  bytewise: ['tenant_id', 'id', 'scope_id', 'limit_category', 'scope', 'status'],
+  bytewise: ['tenant_id', 'id', 'scope_id'],
   checks: [
     charLength(1, 100, 'tenant_id', 'id', 'scope_id'),
     charLength(1, 256, 'name'),

@@ -43,7 +43,7 @@ import {
  * One run of an agent: queued | retry → running; running → retry | succeeded; queued, running, retry → failed |
  * failed_policy | cancelled | halted. The terminal ones never change, but `risk_level` may still rise.
  */
-@Entity('runs')
+@Entity('runs', { synchronize: false })
 export class RunEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_runs' })
   tenantId!: string;
@@ -165,7 +165,6 @@ export const runsCatalogue = declareTable({
   bytewise: [
     ...['tenant_id', 'id', 'agent_id', 'actor_id', 'origin_system_id', 'idempotency_key', 'parent_run_id'],
     ...['project_id', 'policy_snapshot_id', 'violation_policy_id', 'synthetic_scenario_id'],
-    ...['status', 'state', 'provider_type', 'risk_level'],
   ],
   checks: [
     charLength(1, 100, 'tenant_id', 'id', 'actor_id', 'parent_run_id', 'project_id'),

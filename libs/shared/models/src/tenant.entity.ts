@@ -3,7 +3,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { charLength, charLengthAtMost, declareTable, index, notNegative, oneOf, rule, unique } from './catalogue';
 
 /** A customer, its plan and its counters. Every tenant-owned row of HOC leads back here. */
-@Entity('tenants')
+@Entity('tenants', { synchronize: false })
 export class TenantEntity {
   /** Opaque, 1–100 characters. */
   @PrimaryColumn({ name: 'id', type: 'text', primaryKeyConstraintName: 'pk_tenants' })

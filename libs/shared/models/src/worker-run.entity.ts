@@ -19,7 +19,7 @@ import { WORKER_RUNS_GUARD_SOURCE } from './migrations/1700000000003-shared-work
  * One run of a worker: queued → running → completed | failed; queued | running → crashed. The last three are terminal
  * and guarded by a trigger: a retry is a new row with `parent_run_id` and the next `attempt`.
  */
-@Entity('worker_runs')
+@Entity('worker_runs', { synchronize: false })
 export class WorkerRunEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_worker_runs' })
   tenantId!: string;
@@ -87,10 +87,7 @@ const OPEN = `status IN ('queued', 'running')`;
 /** `worker_runs` beyond its entity (spec activity B.3). */
 export const workerRunsCatalogue = declareTable({
   table: 'worker_runs',
-  bytewise: [
-    ...['tenant_id', 'id', 'worker_id', 'api_key_id', 'user_id', 'parent_run_id', 'synthetic_scenario_id'],
-    'status',
-  ],
+  bytewise: ['tenant_id', 'id', 'worker_id', 'api_key_id', 'user_id', 'parent_run_id', 'synthetic_scenario_id'],
   checks: [
     charLength(1, 100, 'tenant_id', 'id', 'worker_id', 'parent_run_id'),
     charLengthAtMost(100, 'api_key_id', 'user_id', 'synthetic_scenario_id'),
@@ -112,12 +109,12 @@ export const workerRunsCatalogue = declareTable({
     systemWide(
       'ix_worker_runs_open',
       `((GREATEST(created_at, started_at, last_seen_at)), tenant_id, id) WHERE ${OPEN}`,
-      'detectOrphanedRuns: open runs of all tenants, longest idle first',
+      'detectOrphanedRuns, recoverOrphanedRuns',
     ),
     systemWide(
       'ix_worker_runs_crashed',
       `(completed_at DESC NULLS LAST, tenant_id, id) WHERE status = 'crashed'`,
-      'getCrashRecoverySummary: newest crashes of all tenants',
+      'getCrashRecoverySummary',
     ),
     index('ix_worker_runs_tenant_created', '(tenant_id, created_at DESC, id DESC)', 'reads of analytics'),
     index(

@@ -9,7 +9,7 @@ import { SharedIncidents1700000000020 } from './1700000000020-shared-incidents.m
 import { SharedLimits1700000000021 } from './1700000000021-shared-limits.migration';
 import { SharedLimitBreaches1700000000022 } from './1700000000022-shared-limit-breaches.migration';
 
-/** Migrations of the shared tables, in the order of their numbers. */
+/** The migrations of `@hoc/shared` in number order; spread them into a DataSource's `migrations`. */
 export const migrations = Object.freeze([
   SharedTenants1700000000001,
   SharedRuns1700000000002,
@@ -22,3 +22,16 @@ export const migrations = Object.freeze([
   SharedLimits1700000000021,
   SharedLimitBreaches1700000000022,
 ]);
+
+export {
+  SharedTenants1700000000001,
+  SharedRuns1700000000002,
+  SharedWorkerRuns1700000000003,
+  SharedAosTraces1700000000004,
+  SharedCusIntegrations1700000000005,
+  SharedCusLlmUsage1700000000006,
+  SharedCusUsageDaily1700000000007,
+  SharedIncidents1700000000020,
+  SharedLimits1700000000021,
+  SharedLimitBreaches1700000000022,
+};

@@ -1,0 +1,105 @@
+import { Readable, type Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Submittable } from 'pg';
+import { type DriverManager, run, statement, withClient } from '@hoc/shared/drivers';
+import { addToDaily, sumsOf } from './add-to-daily.query';
+import type { BatchLedger } from './batch-ledger.rules';
+import { contention, WRITE_ROUNDS } from './create-usage.driver';
+import {
+  type ComparedRow,
+  type DaySumJson,
+  type IdentifiedRecord,
+  insertFrom,
+  INSERTED_AND_SUMS,
+  type InsertedRow,
+  recordValues,
+  SAME_CONTENT,
+  USAGE_COPY_COLUMNS,
+  type WriteContext,
+} from './usage-write.query';
+
+/** `from` of `pg-copy-streams`: a COPY FROM STDIN that a client runs and a stream fills. */
+export type CopyFrom = (text: string) => Writable & Submittable;
+
+/** The optional peer, loaded on first use; null where it isn't installed, and then the chunks go on. */
+export async function loadCopy(): Promise<CopyFrom | null> {
+  try {
+    const { from } = await import('pg-copy-streams');
+    return from;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The whole batch by COPY into a temporary table and one merge, in place of look-ups and chunks: table, COPY, merge,
+ * comparison, roll-up, drop. Needs the caller's transaction.
+ */
+export async function copyUsage(
+  manager: DriverManager,
+  context: WriteContext,
+  ledger: BatchLedger,
+  copy: CopyFrom,
+): Promise<void> {
+  await run(manager, CREATE_TABLE, []);
+  await fill(manager, ledger, copy);
+  const sums: DaySumJson[] = [];
+  for (let round = 0; ; round += 1) {
+    if (round === WRITE_ROUNDS) throw contention();
+    const rows = await run(manager, MERGE, [context.tenantId, context.recordedAt]);
+    ledger.created(rows.flatMap((row) => row.call_id ?? []));
+    sums.push(...sumsOf(rows));
+    if (ledger.unsettledOf(ledger.leaders).length > 0) ledger.compared(await run(manager, COMPARE, [context.tenantId]));
+    if (ledger.unsettledOf(ledger.leaders).length === 0) break;
+  }
+  // A second batch of this transaction makes the table again. Dropped before the roll-up, which stays the last to lock.
+  await run(manager, DROP_TABLE, []);
+  await addToDaily(manager, context, sums);
+}
+
+async function fill(manager: DriverManager, ledger: BatchLedger, copy: CopyFrom): Promise<void> {
+  const lines = function* (): Generator<string> {
+    for (const record of ledger.records) yield copyLine(record, ledger.leads(record));
+  };
+  await withClient(manager, async (client) => {
+    await pipeline(Readable.from(lines()), client.query(copy('COPY hoc_usage_copy FROM STDIN')));
+  });
+}
+
+/** One line of COPY's text format. */
+export function copyLine(record: IdentifiedRecord, leads: boolean): string {
+  return `${[...recordValues(record), record.index, leads].map(copyText).join('\t')}\n`;
+}
+
+function copyText(value: unknown): string {
+  if (value === null) return '\\N';
+  return String(value).replace(/[\\\t\n\r]/g, (char) => ESCAPES[char] ?? char);
+}
+
+const ESCAPES: Readonly<Record<string, string>> = Object.freeze({
+  '\\': '\\\\',
+  '\t': '\\t',
+  '\n': '\\n',
+  '\r': '\\r',
+});
+
+const CREATE_TABLE = statement<never>(
+  'usage_copy_table',
+  `CREATE TEMPORARY TABLE hoc_usage_copy (${USAGE_COPY_COLUMNS}, index integer, leads boolean) ON COMMIT DROP`,
+);
+
+const MERGE = statement<InsertedRow>(
+  'usage_copy_merge',
+  `WITH ${insertFrom('(SELECT * FROM hoc_usage_copy WHERE leads) AS u')} ${INSERTED_AND_SUMS}`,
+);
+
+/** A row that this call inserted has the record's own id: all others met somebody else's, or are later ones of it. */
+const COMPARE = statement<ComparedRow>(
+  'usage_copy_compare',
+  `SELECT u.index, s.id, ${SAME_CONTENT} AS same
+   FROM hoc_usage_copy u
+   JOIN cus_llm_usage s ON s.tenant_id = $1 AND s.call_id = u.call_id
+   WHERE s.id <> u.id`,
+);
+
+const DROP_TABLE = statement<never>('usage_copy_drop', 'DROP TABLE pg_temp.hoc_usage_copy');

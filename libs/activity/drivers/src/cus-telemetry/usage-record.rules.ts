@@ -1,0 +1,110 @@
+import {
+  LATENCY_MAX_MS,
+  MAX_CLOCK_SKEW_MINUTES,
+  type NewUsage,
+  OCCURRED_AT_MIN,
+  TOKENS_MAX,
+  USAGE_TEXT_MAX,
+} from '@hoc/activity/schemas';
+import {
+  assertCallId,
+  assertDate,
+  assertId,
+  assertInt,
+  assertJsonObject,
+  assertObject,
+  assertOneOf,
+  canonicalJson,
+  CUS_POLICY_RESULTS,
+  HocError,
+  invalid,
+  InvalidArgumentError,
+  textFault,
+  toMoney,
+} from '@hoc/shared/kernel';
+
+/** A call as its columns will hold it: absent is null, defaults are filled in. */
+export interface UsageRecord {
+  /** Place in the caller's list. */
+  readonly index: number;
+  readonly integrationId: string;
+  readonly sessionId: string | null;
+  readonly agentId: string | null;
+  readonly callId: string;
+  readonly provider: string;
+  readonly model: string;
+  readonly tokensIn: number;
+  readonly tokensOut: number;
+  readonly costCents: string;
+  readonly latencyMs: number | null;
+  readonly policyResult: string;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  /** JSON text. */
+  readonly metadata: string;
+  /** ISO text; null where the sender said nothing of the time. */
+  readonly occurredAt: string | null;
+}
+
+const EARLIEST = Date.parse(OCCURRED_AT_MIN);
+const SKEW_MS = MAX_CLOCK_SKEW_MINUTES * 60_000;
+
+/** @throws InvalidArgumentError naming the field, and `details.index` in a list */
+export function toUsageRecords(usages: readonly NewUsage[], now: Date): readonly UsageRecord[] {
+  return usages.map((usage, index) => {
+    try {
+      return toUsageRecord(usage, index, now);
+    } catch (error) {
+      if (!HocError.is(error)) throw error;
+      throw new InvalidArgumentError(error.message, { details: { ...error.details, index } });
+    }
+  });
+}
+
+/** @throws InvalidArgumentError naming the field */
+export function toUsageRecord(usage: NewUsage, index: number, now: Date): UsageRecord {
+  assertObject(usage, 'usage');
+  if (usage.errorMessage !== undefined && usage.errorCode === undefined)
+    throw invalid('errorMessage', 'without_code', 'errorMessage needs an errorCode');
+  return {
+    index,
+    integrationId: assertId(usage.integrationId, 'integrationId'),
+    sessionId: optional(usage.sessionId, (value) => assertId(value, 'sessionId')),
+    agentId: optional(usage.agentId, (value) => assertId(value, 'agentId')),
+    callId: assertCallId(usage.callId),
+    provider: assertText(usage.provider, 'provider', USAGE_TEXT_MAX.provider),
+    model: assertText(usage.model, 'model', USAGE_TEXT_MAX.model),
+    tokensIn: assertInt(usage.tokensIn, 'tokensIn', 0, TOKENS_MAX),
+    tokensOut: assertInt(usage.tokensOut, 'tokensOut', 0, TOKENS_MAX),
+    costCents: assertCost(usage.costCents),
+    latencyMs: optional(usage.latencyMs, (value) => assertInt(value, 'latencyMs', 0, LATENCY_MAX_MS)),
+    policyResult: assertOneOf(usage.policyResult ?? 'allowed', CUS_POLICY_RESULTS, 'policyResult'),
+    errorCode: optional(usage.errorCode, (value) => assertText(value, 'errorCode', USAGE_TEXT_MAX.errorCode)),
+    errorMessage: optional(usage.errorMessage, (value) =>
+      assertText(value, 'errorMessage', USAGE_TEXT_MAX.errorMessage),
+    ),
+    metadata: usage.metadata === undefined ? '{}' : canonicalJson(assertJsonObject(usage.metadata, 'metadata')),
+    occurredAt: optional(usage.occurredAt, (value) => assertOccurredAt(value, now)),
+  };
+}
+
+function assertCost(value: unknown): string {
+  if (typeof value !== 'string') throw invalid('costCents', 'decimal', 'costCents must be a decimal text');
+  return toMoney(value, 'costCents');
+}
+
+function assertText(value: unknown, field: string, max: number): string {
+  const fault = textFault(value, 1, max);
+  if (fault !== null) throw invalid(field, fault, `${field} must be a text of 1 to ${max} characters`);
+  return value as string;
+}
+
+function assertOccurredAt(value: unknown, now: Date): string {
+  const at = assertDate(value, 'occurredAt');
+  if (at.getTime() < EARLIEST || at.getTime() > now.getTime() + SKEW_MS)
+    throw invalid('occurredAt', 'range', `occurredAt must lie between ${OCCURRED_AT_MIN} and now`);
+  return at.toISOString();
+}
+
+const optional = <In, Out>(value: In | undefined, check: (value: In) => Out): Out | null =>
+  value === undefined ? null : check(value);

@@ -1,0 +1,47 @@
+import {
+  CusLlmUsageIngest,
+  type IngestErrorCode,
+  MAX_CLOCK_SKEW_MINUTES,
+  type NewUsage,
+  OCCURRED_AT_MIN,
+} from '@hoc/activity/schemas';
+import { assertId, invalid, InvalidArgumentError, toMoney, validateOrThrow } from '@hoc/shared/kernel';
+
+const EARLIEST = Date.parse(OCCURRED_AT_MIN);
+
+/**
+ * A sender's payload as a call to store, on the integration that the argument or the payload names.
+ * @throws InvalidArgumentError, also where the two name different integrations, or neither names one
+ */
+export function toNewUsage(payload: CusLlmUsageIngest, integrationId: string | null, now: Date): NewUsage {
+  const { integrationId: own, costCents, ...rest } = validateOrThrow(CusLlmUsageIngest, payload);
+  if (rest.errorMessage !== undefined && rest.errorCode === undefined)
+    throw invalid('errorMessage', 'without_code', 'errorMessage needs an errorCode');
+  assertOccurredAt(rest.occurredAt, now);
+  return { ...rest, costCents: toMoney(costCents, 'costCents'), integrationId: resolveIntegration(own, integrationId) };
+}
+
+/** The argument wins where the payload names none or the same. */
+export function resolveIntegration(own: string | undefined, argument: string | null): string {
+  if (argument !== null) assertId(argument, 'integrationId');
+  if (own !== undefined && argument !== null && own !== argument)
+    throw invalid('integrationId', 'mismatch', 'the payload names another integration than the call');
+  const integrationId = argument ?? own;
+  if (integrationId === undefined) throw invalid('integrationId', MISSING, 'an integration is required');
+  return integrationId;
+}
+
+const MISSING = 'integration_missing';
+
+/** The code that a batch gives an invalid record. */
+export const errorCodeOf = (error: InvalidArgumentError): IngestErrorCode =>
+  error.details['reason'] === MISSING ? 'INTEGRATION_MISSING' : 'FIELD_INVALID';
+
+/** Whether the record is at fault, and not the system. */
+export const isBadRequest = (error: unknown): error is InvalidArgumentError => InvalidArgumentError.is(error);
+
+function assertOccurredAt(at: Date | undefined, now: Date): void {
+  if (at === undefined) return;
+  if (at.getTime() < EARLIEST || at.getTime() > now.getTime() + MAX_CLOCK_SKEW_MINUTES * 60_000)
+    throw invalid('occurredAt', 'range', `occurredAt must lie between ${OCCURRED_AT_MIN} and now`);
+}
