@@ -4,49 +4,45 @@ import nx from '@nx/eslint-plugin';
 import { readCachedProjectGraph } from '@nx/devkit';
 import tseslint from 'typescript-eslint';
 import { allowedSpecifiers, depConstraints, typeImportsOf, units } from './architecture/constraints.mjs';
+import { refuseUnlessGraphMatches } from './tools/arch/graph-guard.mjs';
+import hoc from './tools/arch/lint-rules.mjs';
 
-failClosed();
-
-/** Without a cached graph, or with stale tags, the Nx rule reports nothing and exits 0: so refuse to lint. */
-function failClosed() {
-  const graph = readCachedProjectGraph();
-  for (const unit of units()) {
-    const tags = graph.nodes[unit.name]?.data.tags ?? [];
-    const wanted = [`layer:${unit.layer}`, `domain:${unit.domain}`, unit.tag];
-    if (!wanted.every((tag) => tags.includes(tag)))
-      throw new Error(`the project graph lacks ${unit.name} with the tags ${wanted.join(', ')}: run "npm run graph"`);
-  }
-}
+// Without a cached graph, or with wrong tags in it, the Nx rule reports nothing and exits 0: so refuse to lint.
+refuseUnlessGraphMatches(readCachedProjectGraph());
 
 const escapeRegExp = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 const asPattern = (specifier) => (specifier === 'node:*' ? 'node:[a-z/_]+' : escapeRegExp(specifier));
 
-/** A specifier is relative inside the unit, or exactly on the unit's list. */
+/** A specifier is relative (hoc/inside-unit says how far) and no spec, or exactly on the unit's list, letter by letter. */
 function allowList(unit, spec) {
   const list = allowedSpecifiers(unit, { spec }).map(asPattern).join('|');
   const message = `${unit.name} may import only what architecture/layers.json lists.`;
-  return ['error', { patterns: [{ regex: `^(?!\\.{1,2}/|(?:${list})$)`, message }] }];
+  const regex = `^(?!\\.{1,2}/(?!.*\\.spec(?:\\.ts)?$)|(?:${list})$)`;
+  return ['error', { patterns: [{ regex, caseSensitive: true, message }] }];
 }
 
-/** Relative imports stay inside the unit: one that leaves src/ reaches another layer by path. */
-const unitPaths = {
-  selector: String.raw`:matches(ImportDeclaration, ExportNamedDeclaration, ExportAllDeclaration)[source.value=/^(?:\.\.?\u002f)+(?:[^.].*\u002f)?src(?:\u002f|$)/]`,
-  message: 'another layer is imported by its name, not by a path.',
-};
+/** Names that load a module behind the other guards' back, however they are reached: called, aliased, computed, destructured. */
+const loaders = '/^(require|createRequire|getBuiltinModule|mainModule)$/';
 
 const syntax = [
-  unitPaths,
   { selector: 'TSImportEqualsDeclaration', message: 'import x = … escapes the boundary rule; use import … from.' },
   { selector: 'TSImportType', message: "import('x').T escapes the boundary rule; use import type." },
-  { selector: "CallExpression[callee.name='require']", message: 'require is not used; import instead.' },
-  { selector: "MemberExpression[property.name='require']", message: 'require is not used; import instead.' },
   {
-    selector: 'ImportDeclaration[source.value=/^(node:)?module$/]',
-    message: 'createRequire is not used; import instead.',
+    selector: `:matches(Identifier[name=${loaders}], MemberExpression > Literal.property[value=${loaders}], MemberExpression > TemplateLiteral.property[quasis.0.value.raw=${loaders}])`,
+    message: 'modules are loaded by import … from.',
   },
   {
-    selector: "CallExpression[callee.object.name='process'][callee.property.name='getBuiltinModule']",
-    message: 'import the builtin instead.',
+    selector:
+      ':matches(ImportDeclaration, ExportNamedDeclaration, ExportAllDeclaration)[source.value=/^(node:)?(module|vm)$/]',
+    message: 'modules are loaded by import … from.',
+  },
+  {
+    selector: String.raw`CallExpression[callee.object.name='jest'][callee.property.name=/^(requireActual|requireMock|mock|doMock|setMock|createMockFromModule|unstable_mockModule)$/]:not([callee.property.name='requireActual'][arguments.0.value=/^\.\u002f[a-z-]+$/])`,
+    message: 'no module is mocked; a second copy is loaded of a file beside the spec only.',
+  },
+  {
+    selector: "CallExpression[callee.name='eval'], :matches(CallExpression, NewExpression)[callee.name='Function']",
+    message: 'no code from text.',
   },
   { selector: 'TSModuleDeclaration[id.type="Literal"]', message: 'ambient module declarations are not used.' },
 ];
@@ -97,6 +93,7 @@ function unitRules(unit) {
       ignores: specs,
       rules: {
         'no-restricted-imports': allowList(unit, false),
+        'hoc/inside-unit': ['error', `${unit.root}/src`],
         'no-restricted-syntax': ['error', ...syntax, dynamicImport(unit), ...libraryOnly],
         ...(typesOnly.length
           ? {
@@ -120,11 +117,17 @@ function unitRules(unit) {
       files: specs,
       rules: {
         'no-restricted-imports': allowList(unit, true),
+        'hoc/inside-unit': ['error', `${unit.root}/src`],
         'no-restricted-syntax': ['error', ...syntax, dynamicImport(unit)],
       },
     },
   ];
 }
+
+/** JavaScript beside the TypeScript of a unit would go unchecked; a unit of scripts (`extension`) says so in layers.json. */
+const unitScripts = units()
+  .filter((unit) => unit.extension === undefined)
+  .map((unit) => `${unit.root}/src/**/*.{js,jsx,mjs,cjs}`);
 
 export default tseslint.config(
   { ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', 'tmp/**'] },
@@ -132,7 +135,7 @@ export default tseslint.config(
   {
     files: ['libs/*/*/src/**/*.ts', 'tools/*/src/**/*.ts'],
     languageOptions: { parser: tseslint.parser, parserOptions: { projectService: true } },
-    plugins: { '@nx': nx, '@typescript-eslint': tseslint.plugin },
+    plugins: { '@nx': nx, '@typescript-eslint': tseslint.plugin, hoc },
     rules: {
       '@nx/enforce-module-boundaries': [
         'error',
@@ -145,9 +148,15 @@ export default tseslint.config(
           depConstraints: depConstraints(),
         },
       ],
+      // CommonJS gives each file these; by scope, so that a variable of that name is not meant.
+      'no-restricted-globals': ['error', 'require', 'module'],
       '@typescript-eslint/triple-slash-reference': ['error', { lib: 'never', path: 'never', types: 'never' }],
       '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
       '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/ban-ts-comment': [
+        'error',
+        { 'ts-expect-error': 'allow-with-description', minimumDescriptionLength: 10 },
+      ],
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': 'error',
       '@typescript-eslint/no-non-null-assertion': 'off',
@@ -156,6 +165,13 @@ export default tseslint.config(
       'prefer-const': 'error',
       eqeqeq: ['error', 'smart'],
     },
+  },
+  {
+    files: ['libs/**/*.{ts,tsx,mts,cts,js,jsx,mjs,cjs}', 'tools/**/*.{ts,tsx,mts,cts}', ...unitScripts],
+    ignores: [...units().map((unit) => `${unit.root}/src/**/*.ts`), '**/*.d.cts'],
+    languageOptions: { parser: tseslint.parser },
+    plugins: { hoc },
+    rules: { 'hoc/known-unit': 'error' },
   },
   {
     files: ['libs/*/*/src/**/*.ts'],

@@ -60,7 +60,11 @@ function toolProject(workspaceRoot, root, name, arch) {
   const built = existsSync(join(workspaceRoot, root, 'tsconfig.build.json'));
   return {
     tags: ['layer:api', `domain:${name}`, `unit:${name}`],
-    projectType: 'application',
+    // Not 'application': the specs import the testkit, and Nx forbids to import an application.
+    projectType: 'library',
+    // Nothing is built for a tool that runs from source; the edge from its package.json to a whole package would only
+    // close a circle with the specs of that package that use the tool. The layers it imports stay its dependencies.
+    ...(built ? {} : { implicitDependencies: arch.domains.map((domain) => `!${arch.scope}/${domain}`) }),
     sourceRoot: `${root}/src`,
     targets: {
       lint: lintTarget(root),
