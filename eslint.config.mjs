@@ -84,44 +84,37 @@ function unitRules(unit) {
   const libraryOnly = library
     ? [plainErrors, ...(owners.includes(unit.layer) ? [ambient[2]] : [...ambient, randomness])]
     : [];
-  const typesOnly = typeImportsOf(unit).map((target) => escapeRegExp(target.specifier));
   const files = [`${unit.root}/src/**/*.ts`];
   const specs = [`${unit.root}/src/**/*.spec.ts`];
   return [
+    { files, rules: { 'hoc/inside-unit': ['error', `${unit.root}/src`], ...typesOnly(unit) } },
     {
       files,
       ignores: specs,
       rules: {
         'no-restricted-imports': allowList(unit, false),
-        'hoc/inside-unit': ['error', `${unit.root}/src`],
         'no-restricted-syntax': ['error', ...syntax, dynamicImport(unit), ...libraryOnly],
-        ...(typesOnly.length
-          ? {
-              '@typescript-eslint/no-restricted-imports': [
-                'error',
-                {
-                  patterns: [
-                    {
-                      regex: `^(?:${typesOnly.join('|')})$`,
-                      allowTypeImports: true,
-                      message: `${unit.name} may import this as types only.`,
-                    },
-                  ],
-                },
-              ],
-            }
-          : {}),
       },
     },
     {
       files: specs,
       rules: {
         'no-restricted-imports': allowList(unit, true),
-        'hoc/inside-unit': ['error', `${unit.root}/src`],
         'no-restricted-syntax': ['error', ...syntax, dynamicImport(unit)],
       },
     },
   ];
+}
+
+/** An engine knows its drivers by type only, and so do its specs. */
+function typesOnly(unit) {
+  const specifiers = typeImportsOf(unit).map((target) => escapeRegExp(target.specifier));
+  if (!specifiers.length) return {};
+  const message = `${unit.name} may import this as types only.`;
+  const regex = `^(?:${specifiers.join('|')})$`;
+  return {
+    '@typescript-eslint/no-restricted-imports': ['error', { patterns: [{ regex, allowTypeImports: true, message }] }],
+  };
 }
 
 /** JavaScript beside the TypeScript of a unit would go unchecked; a unit of scripts (`extension`) says so in layers.json. */

@@ -24,10 +24,8 @@ const watched = new WeakMap<object, SentStatement[][]>();
 export function statementCounter(source: DataSource): StatementCounter {
   const sent: SentStatement[] = [];
   const pool = poolOf(source);
-  const watch = (client: PoolClient): void => listen(client, sent);
-  pool.on('connect', watch);
-  pool.on('acquire', watch);
-  for (const client of idleClients(pool)) watch(client);
+  listenersOf(pool).add(sent);
+  for (const client of idleClients(pool)) listen(client, sent);
   const counted = (): readonly SentStatement[] => sent.filter(({ text }) => !CONTROL.test(text));
   return {
     count: () => counted().length,
@@ -51,6 +49,20 @@ export async function captureStatements(
   listen(client as Client, sent);
   await work();
   return [...sent].filter(({ text }) => !CONTROL.test(text));
+}
+
+const pools = new WeakMap<object, Set<SentStatement[]>>();
+
+/** One pair of handlers per pool, however many counters there are. */
+function listenersOf(pool: Pool): Set<SentStatement[]> {
+  const known = pools.get(pool);
+  if (known) return known;
+  const made = new Set<SentStatement[]>();
+  pools.set(pool, made);
+  const watch = (client: PoolClient): void => made.forEach((sent) => listen(client, sent));
+  pool.on('connect', watch);
+  pool.on('acquire', watch);
+  return made;
 }
 
 function listen(client: Pick<Client, 'query'>, sent: SentStatement[]): void {

@@ -30,7 +30,7 @@ import {
   utcDayRange,
   utcToday,
 } from '@hoc/shared/kernel';
-import { errorCodeOf, isBadRequest, toNewUsage } from './usage-request.engine';
+import { assertImported, errorCodeOf, isBadRequest, toNewUsage } from './usage-request.engine';
 
 /** What the engine needs of its driver. */
 export type TelemetryDriver = Pick<
@@ -53,6 +53,8 @@ export type TelemetryDriver = Pick<
 >;
 
 const DEFAULT_DAYS = 30;
+/** What the driver takes in one batch. */
+const IMPORT_MAX = 20_000;
 
 /** @see cus_telemetry_engine.py, get_cus_telemetry_engine */
 export function getCusTelemetryEngine(driver: TelemetryDriver, deps: ReadDeps): CusTelemetryEngine {
@@ -114,7 +116,7 @@ export class CusTelemetryEngine {
   /** Takes up to 20,000 calls that an importer or the coalescer has made. Over 1,000 it needs a transaction. */
   async ingestImported(tenantId: string, usages: readonly NewUsage[]): Promise<BatchIngestResult> {
     const tenant = assertTenantId(tenantId);
-    assertList(usages, 'usages', 20_000);
+    assertImported(assertList(usages, 'usages', IMPORT_MAX));
     return this.ingest(
       tenant,
       usages.map((usage, index) => ({ index, usage })),
@@ -147,8 +149,9 @@ export class CusTelemetryEngine {
 
   /** Calls, newest first. */
   async getUsageHistory(tenantId: string, query: UsageHistoryQuery = {}): Promise<Page<UsageRow>> {
+    const tenant = assertTenantId(tenantId);
     const { integrationId, limit, cursor } = query;
-    return this.driver.fetchUsageHistory(tenantId, given({ integrationId }), given({ limit, cursor }));
+    return this.driver.fetchUsageHistory(tenant, given({ integrationId }), given({ limit, cursor }));
   }
 
   /** Stored days of `[fromDate, toDate)`, at most 366; by default the last 30. */
@@ -156,8 +159,9 @@ export class CusTelemetryEngine {
     tenantId: string,
     query: Partial<DailyAggregatesQuery> = {},
   ): Promise<readonly DailyAggregateRow[]> {
+    const tenant = assertTenantId(tenantId);
     const { integrationId } = query;
-    return this.driver.fetchDailyAggregates(tenantId, { ...this.period(query), ...given({ integrationId }) });
+    return this.driver.fetchDailyAggregates(tenant, { ...this.period(query), ...given({ integrationId }) });
   }
 
   /**
@@ -182,7 +186,7 @@ export class CusTelemetryEngine {
     tenantId: string,
     query: { readonly fromDate: IsoDate; readonly toDate: IsoDate },
   ): Promise<readonly DailyDiscrepancy[]> {
-    return this.driver.fetchDailyDiscrepancies(tenantId, query.fromDate, query.toDate);
+    return this.driver.fetchDailyDiscrepancies(assertTenantId(tenantId), query.fromDate, query.toDate);
   }
 
   private async ingest(
@@ -193,6 +197,8 @@ export class CusTelemetryEngine {
     const accepted = await this.withIntegration(tenantId, records);
     const lost = records.filter((record) => !accepted.has(record));
     const kept = records.filter((record) => accepted.has(record));
+    // The driver takes its time of the insert at once, while the write itself may last over a midnight.
+    const now = this.deps.clock.now();
     const outcomes = await this.driver.createUsageBatch(
       tenantId,
       kept.map(({ usage }) => usage),
@@ -205,7 +211,6 @@ export class CusTelemetryEngine {
         return { index, callId, status: status === 'created' ? 'accepted' : status, id };
       }),
     ].sort((a, b) => a.index - b.index);
-    const now = this.deps.clock.now();
     const taken = new Set(outcomes.flatMap((outcome, place) => (outcome.status === 'created' ? [kept[place]] : [])));
     const days = [...taken].flatMap((record) => (record ? utcDayOf(record.usage.occurredAt ?? now) : []));
     return result(items, [...new Set(days)].sort());

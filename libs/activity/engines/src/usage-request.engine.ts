@@ -5,7 +5,15 @@ import {
   type NewUsage,
   OCCURRED_AT_MIN,
 } from '@hoc/activity/schemas';
-import { assertId, invalid, InvalidArgumentError, toMoney, validateOrThrow } from '@hoc/shared/kernel';
+import {
+  assertCallId,
+  assertId,
+  assertObject,
+  invalid,
+  InvalidArgumentError,
+  toMoney,
+  validateOrThrow,
+} from '@hoc/shared/kernel';
 
 const EARLIEST = Date.parse(OCCURRED_AT_MIN);
 
@@ -14,11 +22,32 @@ const EARLIEST = Date.parse(OCCURRED_AT_MIN);
  * @throws InvalidArgumentError, also where the two name different integrations, or neither names one
  */
 export function toNewUsage(payload: CusLlmUsageIngest, integrationId: string | null, now: Date): NewUsage {
-  const { integrationId: own, costCents, ...rest } = validateOrThrow(CusLlmUsageIngest, payload);
+  const { integrationId: own, costCents, ...rest } = withoutNull(validateOrThrow(CusLlmUsageIngest, payload));
   if (rest.errorMessage !== undefined && rest.errorCode === undefined)
     throw invalid('errorMessage', 'without_code', 'errorMessage needs an errorCode');
   assertOccurredAt(rest.occurredAt, now);
   return { ...rest, costCents: toMoney(costCents, 'costCents'), integrationId: resolveIntegration(own, integrationId) };
+}
+
+/** class-validator's optional lets null through; a column that may be null is left out instead. */
+function withoutNull(ingest: CusLlmUsageIngest): CusLlmUsageIngest {
+  const field = Object.entries(ingest).find(([, value]) => value === null)?.[0];
+  if (field !== undefined) throw invalid(field, 'null', `${field} must not be null: leave it out`);
+  return ingest;
+}
+
+/** Calls made by an importer or the coalescer, with the keys that look-ups need. @throws InvalidArgumentError with `details.index` */
+export function assertImported(usages: readonly NewUsage[]): void {
+  usages.forEach((usage, index) => {
+    try {
+      assertObject(usage, 'usage');
+      assertId(usage.integrationId, 'integrationId');
+      assertCallId(usage.callId);
+    } catch (error) {
+      if (!isBadRequest(error)) throw error;
+      throw new InvalidArgumentError(error.message, { details: { ...error.details, index } });
+    }
+  });
 }
 
 /** The argument wins where the payload names none or the same. */

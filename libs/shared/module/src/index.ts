@@ -1,1 +1,1 @@
-export {};
+export * from '@hoc/shared/spine';

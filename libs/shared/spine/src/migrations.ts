@@ -52,14 +52,14 @@ export async function runMigrations(
   });
 }
 
-/** Names recorded in the database's migrations table, oldest first; none where the table is missing. */
+/** Names recorded in the database's migrations table, in the order of their numbers; none where the table is missing. */
 export async function recordedMigrations(runner: QueryRunner, source: DataSource): Promise<readonly string[]> {
   const table = source.options.migrationsTableName ?? 'migrations';
   const found: { found: boolean }[] = await runner.query('SELECT to_regclass($1) IS NOT NULL AS found', [
     quoted(table),
   ]);
   if (found[0]?.found !== true) return [];
-  const rows: { name: string }[] = await runner.query(`SELECT name FROM ${quoted(table)} ORDER BY id`);
+  const rows: { name: string }[] = await runner.query(`SELECT name FROM ${quoted(table)} ORDER BY timestamp, id`);
   return rows.map(({ name }) => name);
 }
 
@@ -79,31 +79,34 @@ async function underLock(source: DataSource, runner: QueryRunner, options: Migra
     throw new DataIntegrityError('the database is ahead of this code: it has run migrations that are not installed', {
       details: { reason: 'unknown_migration', migrations: [...unknown] },
     });
-  return (options.direction ?? 'up') === 'up'
-    ? up(source, runner, recorded, options)
-    : down(source, runner, recorded, options);
+  return (options.direction ?? 'up') === 'up' ? up(source, runner, options) : down(source, runner, recorded, options);
 }
 
-async function up(
-  source: DataSource,
-  runner: QueryRunner,
-  recorded: readonly string[],
-  { to, onProgress }: MigrationOptions,
-): Promise<string[]> {
+async function up(source: DataSource, runner: QueryRunner, { to, onProgress }: MigrationOptions): Promise<string[]> {
   const executor = new MigrationExecutor(source, runner);
-  executor.transaction = 'each';
-  const done = new Set(recorded);
-  const all = await executor.getAllMigrations();
-  const pending = all.filter(({ name }) => !done.has(name));
+  const pending = await executor.getPendingMigrations();
   const end = to === undefined ? pending.length : pending.findIndex(({ name }) => name === to) + 1;
   if (to !== undefined && end === 0) throw unknownTarget(to);
   const applied: string[] = [];
   for (const [index, migration] of pending.slice(0, end).entries()) {
     onProgress?.({ name: migration.name, index, total: end });
-    await executor.executeMigration(migration);
+    // A migration may say that it can't run in a transaction (CREATE INDEX CONCURRENTLY).
+    if (migration.instance?.transaction === false) await executor.executeMigration(migration);
+    else await inTransaction(runner, () => executor.executeMigration(migration));
     applied.push(migration.name);
   }
   return applied;
+}
+
+async function inTransaction(runner: QueryRunner, work: () => Promise<unknown>): Promise<void> {
+  await runner.startTransaction();
+  try {
+    await work();
+    await runner.commitTransaction();
+  } catch (error) {
+    if (runner.isTransactionActive) await runner.rollbackTransaction();
+    throw error;
+  }
 }
 
 async function down(

@@ -1,0 +1,58 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+/** The root of this repository. */
+export const REPOSITORY = resolve(__dirname, '../../..');
+
+/** The real input; it stands beside the repository and is never copied into it. */
+export const TRACE = resolve(REPOSITORY, '../shared/data/AzureLLMInferenceTrace_conv.csv');
+
+/** Runs a command; its output, or an error that shows it. */
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): string {
+  const result = spawnSync(command, [...args], {
+    cwd: options.cwd ?? REPOSITORY,
+    env: { ...process.env, NX_DAEMON: 'false', ...options.env },
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  if (result.status !== 0)
+    throw new Error(`${command} ${args.join(' ')} ended with ${result.status}\n${result.stdout}\n${result.stderr}`);
+  return result.stdout;
+}
+
+/** Builds the projects and what they depend on. Nx caches it, so specs that build the same wait for no second build. */
+export function build(...projects: readonly string[]): void {
+  run(process.execPath, [
+    join(REPOSITORY, 'node_modules/nx/bin/nx.js'),
+    'run-many',
+    '-t',
+    'build',
+    '-p',
+    projects.join(','),
+  ]);
+}
+
+/** An empty folder below `tmp/`, which git ignores: inside the repository, so that its tools resolve. */
+export function emptyFolder(name: string): string {
+  const folder = join(REPOSITORY, 'tmp', name);
+  if (existsSync(folder)) rmSync(folder, { recursive: true });
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** Packs a package as `npm publish` would; the tarball's path. */
+export function pack(domain: string, into: string): string {
+  const output = execFileSync('npm', ['pack', '--json', '--pack-destination', into], {
+    cwd: join(REPOSITORY, 'libs', domain),
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const [packed] = JSON.parse(output) as { filename: string }[];
+  if (packed === undefined) throw new Error(`npm pack said nothing of ${domain}`);
+  return join(into, packed.filename);
+}
