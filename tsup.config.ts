@@ -17,5 +17,7 @@ export default defineConfig({
   esbuildOptions(options) {
     // Without a base esbuild takes the common folder of the entries, and a one-layer package would lose the layer's name.
     options.outbase = '.';
+    // The packages ship their sources, which the maps point at: a second copy inside each map would double their size.
+    options.sourcesContent = false;
   },
 });

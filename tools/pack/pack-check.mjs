@@ -36,7 +36,14 @@ function check({ name, root, manifest, subpaths }) {
   const tarball = join(folder, filename);
   const lint = run('node_modules/.bin/publint', ['run', tarball, '--strict']);
   if (lint.status !== 0 || !/All good!/.test(lint.text)) say(`publint --strict:\n${lint.text}`);
-  const types = run('node_modules/.bin/attw', [tarball, '--profile', 'strict', '--format', 'table-flipped', '--no-color']);
+  const types = run('node_modules/.bin/attw', [
+    tarball,
+    '--profile',
+    'strict',
+    '--format',
+    'table-flipped',
+    '--no-color',
+  ]);
   if (types.status !== 0) say(`attw --profile strict:\n${types.text}`);
 
   rows.push({
@@ -54,7 +61,8 @@ function content(say, { manifest, subpaths, root, paths, unpackedSize }) {
   if (tests.length) say(`tests inside: ${tests.join(', ')}`);
   for (const file of ['LICENSE', 'README.md', 'package.json']) if (!paths.includes(file)) say(`no ${file} inside`);
   for (const { code, types, specifier } of subpaths)
-    for (const file of [code, types]) if (!paths.includes(file.slice(root.length + 1))) say(`${specifier} lacks ${file}`);
+    for (const file of [code, types])
+      if (!paths.includes(file.slice(root.length + 1))) say(`${specifier} lacks ${file}`);
   if (unpackedSize > MAX_UNPACKED) say(`${unpackedSize} bytes unpacked, more than ${MAX_UNPACKED}`);
   const strange = Object.keys(manifest.dependencies ?? {}).filter((name) => !DEPENDENCIES.includes(name));
   if (strange.length) say(`dependencies ${strange.join(', ')} have no reason written down`);

@@ -233,16 +233,21 @@ export class CusTelemetryDriver {
   }
 
   /**
-   * Until the end of the transaction nobody adds to the day's rows; recount in a **later** statement.
+   * Until the end of the transaction nobody adds to the day's rows of the integrations that it returns: all that have
+   * calls or a row, in id order. Recount in a **later** statement and set those alone: one whose first call commits after
+   * the lock isn't held, and its row needs no repair. A row that calls should have and don't is made, of zeros.
    * @throws TransactionRequiredError outside a transaction
    */
-  async lockDailyAggregates(tenantId: string, targetDate: IsoDate): Promise<void> {
+  async lockDailyAggregates(tenantId: string, targetDate: IsoDate): Promise<readonly string[]> {
     const tenant = assertTenantId(tenantId);
     assertInTransaction(this.manager);
-    const values = [tenant, toIsoDate(targetDate, 'targetDate')];
-    await guarded(async () => {
-      await run(this.manager, LOCK_DAY, values);
-      await run(this.manager, LOCK_DAILY_ROWS, values);
+    const date = toIsoDate(targetDate, 'targetDate');
+    const { from, to } = utcDayRange(date);
+    const range = [from.toISOString(), to.toISOString(), this.deps.clock.now().toISOString()];
+    return guarded(async () => {
+      await run(this.manager, LOCK_DAY, [tenant, date]);
+      const rows = await run(this.manager, LOCK_DAILY_ROWS, [tenant, date, ...range]);
+      return Object.freeze(rows.map((row) => row.integration_id));
     });
   }
 

@@ -116,7 +116,8 @@ export class CusTelemetryEngine {
   /** Takes up to 20,000 calls that an importer or the coalescer has made. Over 1,000 it needs a transaction. */
   async ingestImported(tenantId: string, usages: readonly NewUsage[]): Promise<BatchIngestResult> {
     const tenant = assertTenantId(tenantId);
-    assertImported(assertList(usages, 'usages', IMPORT_MAX));
+    assertList(usages, 'usages', IMPORT_MAX);
+    assertImported(usages);
     return this.ingest(
       tenant,
       usages.map((usage, index) => ({ index, usage })),
@@ -172,13 +173,16 @@ export class CusTelemetryEngine {
   async computeDailyAggregates(tenantId: string, targetDate: IsoDate): Promise<number> {
     const tenant = assertTenantId(tenantId);
     const date = toIsoDate(targetDate, 'targetDate');
-    await this.driver.lockDailyAggregates(tenant, date);
+    const locked = new Set(await this.driver.lockDailyAggregates(tenant, date));
     const counted = await this.driver.computeDailyAggregatesRaw(tenant, date);
-    if (counted.length === 0) return 0;
-    return this.driver.upsertDailyAggregates(
-      tenant,
-      counted.map((row) => ({ date, ...row })),
-    );
+    // What isn't locked had no call when we looked: its row is right from its first call on, and may have grown since we counted.
+    const held = counted.filter(({ integrationId }) => locked.has(integrationId));
+    if (held.length > 0)
+      await this.driver.upsertDailyAggregates(
+        tenant,
+        held.map((row) => ({ date, ...row })),
+      );
+    return counted.length;
   }
 
   /** Days whose stored sums are not the recount: normally none. */

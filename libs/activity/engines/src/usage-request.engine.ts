@@ -8,6 +8,7 @@ import {
 import {
   assertCallId,
   assertId,
+  assertJsonObject,
   assertObject,
   invalid,
   InvalidArgumentError,
@@ -22,12 +23,50 @@ const EARLIEST = Date.parse(OCCURRED_AT_MIN);
  * @throws InvalidArgumentError, also where the two name different integrations, or neither names one
  */
 export function toNewUsage(payload: CusLlmUsageIngest, integrationId: string | null, now: Date): NewUsage {
-  const { integrationId: own, costCents, ...rest } = withoutNull(validateOrThrow(CusLlmUsageIngest, payload));
+  const { integrationId: own, costCents, ...rest } = withoutNull(validateOrThrow(CusLlmUsageIngest, flat(payload)));
   if (rest.errorMessage !== undefined && rest.errorCode === undefined)
     throw invalid('errorMessage', 'without_code', 'errorMessage needs an errorCode');
   assertOccurredAt(rest.occurredAt, now);
-  return { ...rest, costCents: toMoney(costCents, 'costCents'), integrationId: resolveIntegration(own, integrationId) };
+  return {
+    ...rest,
+    ...metadataOf(payload),
+    costCents: toMoney(costCents, 'costCents'),
+    integrationId: resolveIntegration(own, integrationId),
+  };
 }
+
+/**
+ * Without what stands in objects: class-transformer copies those, loses keys such as `constructor` without a word, and
+ * throws a TypeError for others. No field but the metadata may be one, so what fails here fails by the field's own rule.
+ */
+function flat(payload: unknown): unknown {
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload) || payload instanceof Date)
+    return payload;
+  if (Object.hasOwn(payload, 'constructor'))
+    throw invalid('constructor', 'whitelistValidation', 'invalid request: constructor');
+  const entries = Object.entries(payload).map(([key, value]: [string, unknown]) => {
+    if (typeof value !== 'object' || value === null || value instanceof Date) return [key, value];
+    return [key, key === 'metadata' && isJsonObject(value) ? {} : REFUSED];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** No field of a call takes a boolean. */
+const REFUSED = false;
+
+function isJsonObject(value: object): boolean {
+  try {
+    assertJsonObject(value, 'metadata');
+    return true;
+  } catch (error) {
+    if (isBadRequest(error)) return false;
+    throw error;
+  }
+}
+
+/** As the sender wrote it. */
+const metadataOf = ({ metadata }: CusLlmUsageIngest): Pick<NewUsage, 'metadata'> =>
+  metadata === undefined ? {} : { metadata };
 
 /** class-validator's optional lets null through; a column that may be null is left out instead. */
 function withoutNull(ingest: CusLlmUsageIngest): CusLlmUsageIngest {

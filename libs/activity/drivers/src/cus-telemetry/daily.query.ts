@@ -59,9 +59,22 @@ export const LOCK_DAY = statement<never>(
   `SELECT pg_advisory_xact_lock(hashtextextended('hoc.cus_usage_daily:' || length($1) || ':' || $1 || ':' || $2, 0))`,
 );
 
+/**
+ * Holds the day's rows, also those that calls should have and don't: without a row to hold, an ingest could add to the
+ * day between the recount and the repair, which would then set it back. In key order, as every writer locks days.
+ */
 export const LOCK_DAILY_ROWS = statement<{ integration_id: string }>(
   'usage_lock_daily_rows',
-  `SELECT integration_id FROM cus_usage_daily WHERE tenant_id = $1 AND date = $2::date ORDER BY integration_id FOR UPDATE`,
+  `INSERT INTO cus_usage_daily AS d (tenant_id, integration_id, date, updated_at)
+   SELECT $1, x.integration_id, $2::date, $5::timestamptz
+   FROM (
+     SELECT integration_id FROM cus_usage_daily WHERE tenant_id = $1 AND date = $2::date
+     UNION
+     SELECT integration_id FROM cus_llm_usage WHERE tenant_id = $1 AND created_at >= $3::timestamptz AND created_at < $4::timestamptz
+   ) AS x
+   ORDER BY x.integration_id COLLATE "C"
+   ON CONFLICT (tenant_id, integration_id, date) DO UPDATE SET updated_at = d.updated_at
+   RETURNING integration_id`,
 );
 
 /** Two sides of one day: `s_` the stored figures, `c_` the counted ones. */

@@ -106,8 +106,8 @@ export const PER_MODEL = statement<ModelSumsRow>(
   `SELECT provider, model, ${ADDED_UP} FROM (
      SELECT provider, model, ${RAW_SUMS} FROM cus_llm_usage
      WHERE tenant_id = $1 AND created_at >= $2::timestamptz AND created_at < $3::timestamptz GROUP BY provider, model) AS x
-   GROUP BY provider, model, cost
-   ORDER BY cost DESC, provider, model
+   GROUP BY provider, model
+   ORDER BY sum(cost) DESC, provider COLLATE "C", model COLLATE "C"
    LIMIT $4`,
 );
 
