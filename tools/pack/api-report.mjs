@@ -33,6 +33,16 @@ console.log(
 );
 process.exitCode = problems.length + undocumented.length ? 1 : 0;
 
+/** Names whose every declaration stands in the report as undocumented: a type and a list of one name share a comment. */
+function undocumentedIn(text) {
+  const declared =
+    /^\/\/ @(\w+)([^\n]*)\n(?:\/\/[^\n]*\n)*export (?:declare |abstract |default )*(?:const|let|function|class|interface|type|enum|namespace) (\w+)/gm;
+  const comments = new Map();
+  for (const [, , note, name] of text.matchAll(declared))
+    comments.set(name, (comments.get(name) ?? false) || !note.includes('undocumented'));
+  return [...comments].filter(([, documented]) => !documented).map(([name]) => name);
+}
+
 /** One TypeScript program serves all the entry points. */
 function report(subpaths) {
   const configs = subpaths.map((subpath) => ({ subpath, config: configOf(subpath) }));
@@ -46,13 +56,16 @@ function report(subpaths) {
         localBuild: true,
         messageCallback: (message) => hear(message, subpath),
       });
-      const text = readFileSync(join(folder, config.reportFileName ?? fileOf(subpath)), 'utf8');
-      return [fileOf(subpath), text.replaceAll('\r\n', '\n')];
+      const text = readFileSync(join(folder, fileOf(subpath)), 'utf8');
+      for (const name of undocumentedIn(text)) undocumented.push(`${name} of ${subpath.specifier}`);
+      return [fileOf(subpath), text];
     }),
   );
 }
 
-const fileOf = ({ domain, layer }) => `${domain}.${layer}.api.md`;
+function fileOf({ domain, layer }) {
+  return `${domain}.${layer}.api.md`;
+}
 
 function configOf(subpath) {
   return ExtractorConfig.prepare({
@@ -74,7 +87,7 @@ function configOf(subpath) {
         compilerMessageReporting: { default: { logLevel: 'error' } },
         extractorMessageReporting: {
           default: { logLevel: 'none' },
-          'ae-undocumented': { logLevel: 'warning' },
+          'ae-undocumented': { logLevel: 'none', addToApiReportFile: false },
         },
         tsdocMessageReporting: { default: { logLevel: 'none' } },
       },
@@ -85,19 +98,15 @@ function configOf(subpath) {
 }
 
 /** The published declarations, as a consumer's compiler finds them: without the condition that leads to the sources. */
-const tsconfig = () => ({
-  compilerOptions: {
-    ...JSON.parse(readFileSync('tsconfig.base.json', 'utf8')).compilerOptions,
-    customConditions: [],
-    types: ['node'],
-    typeRoots: [join(root, 'node_modules/@types')],
-  },
-});
+function tsconfig() {
+  const { compilerOptions } = JSON.parse(readFileSync('tsconfig.base.json', 'utf8'));
+  const typeRoots = [join(root, 'node_modules/@types')];
+  return { compilerOptions: { ...compilerOptions, customConditions: [], types: ['node'], typeRoots } };
+}
 
 function hear(message, subpath) {
   message.handled = true;
-  if (message.messageId === 'ae-undocumented') undocumented.push(`${subpath.specifier}: ${message.text}`);
-  else if (message.logLevel === 'error') problems.push(`${subpath.specifier}: ${message.messageId} ${message.text}`);
+  if (message.logLevel === 'error') problems.push(`${subpath.specifier}: ${message.messageId} ${message.text}`);
 }
 
 function compare() {

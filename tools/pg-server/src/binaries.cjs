@@ -1,5 +1,6 @@
 // @ts-check
-const { chownSync, cpSync, existsSync, readFileSync, statSync, symlinkSync } = require('node:fs');
+const { createHash } = require('node:crypto');
+const { chownSync, cpSync, existsSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } = require('node:fs');
 const { spawnSync } = require('node:child_process');
 const { createRequire } = require('node:module');
 const { dirname, join, relative, resolve } = require('node:path');
@@ -26,17 +27,32 @@ function serverAccount() {
 function usableBinaries(scratch, account) {
   const native = nativeFolder();
   if (runs(native, account)) return native;
-  const copy = join(scratch, 'native');
-  if (!existsSync(copy)) cpSync(native, copy, { recursive: true, verbatimSymlinks: true });
-  makeLinks(copy);
+  const copy = join(scratch, copyName(native), 'native');
+  if (!existsSync(copy)) makeCopy(native, copy);
   if (!runs(copy, account)) throw new Error(`PostgreSQL does not run here: ${failure(copy, account)}`);
   return copy;
+}
+
+/** A durable folder outlives an upgrade of the package: another version is another copy. @param {string} native */
+function copyName(native) {
+  const { size, mtimeMs } = statSync(join(native, 'bin', 'postgres'));
+  return `binaries-${createHash('sha256').update(`${native} ${size} ${mtimeMs}`).digest('hex').slice(0, 12)}`;
+}
+
+/** Renamed into place at the end: a copy that was cut short is never used. @param {string} native @param {string} copy */
+function makeCopy(native, copy) {
+  const draft = `${dirname(copy)}.new`;
+  rmSync(draft, { recursive: true, force: true });
+  cpSync(native, join(draft, 'native'), { recursive: true, verbatimSymlinks: true });
+  makeLinks(join(draft, 'native'));
+  renameSync(draft, dirname(copy));
 }
 
 function nativeFolder() {
   const override = process.env['HOC_TEST_PG_BIN'];
   if (override) {
     const path = resolve(override);
+    if (!existsSync(path)) throw new Error(`HOC_TEST_PG_BIN names nothing: ${path}`);
     const bin = statSync(path).isDirectory() ? path : dirname(path);
     return dirname(bin);
   }

@@ -19,8 +19,16 @@ const ATTEMPTS = 3;
 const START_LIMIT_MS = 30_000;
 
 // The guard's stdin closes with its parent, however the parent dies: SIGKILL included. So no server is left behind.
-const GUARD =
-  'signal="$1"; dir="$2"; shift 2; "$@" & p=$!; cat >/dev/null; kill -"$signal" $p 2>/dev/null; wait $p; [ -z "$dir" ] || rm -rf "$dir"';
+// It gives up its own outputs, so that they end when the server does: a server that dies at once is noticed at once.
+// A word on stdin means that the folder is still needed, for the next attempt.
+const GUARD = [
+  'signal="$1"; dir="$2"; shift 2',
+  '"$@" & p=$!',
+  'exec >/dev/null 2>&1',
+  'read -r keep',
+  'kill -"$signal" $p; wait $p',
+  '[ -n "$keep" ] || [ -z "$dir" ] || rm -rf "$dir"',
+].join('\n');
 
 /** @param {{ binaries: string, data: string, account: Account, durable: boolean }} cluster */
 function initCluster({ binaries, data, account, durable }) {
@@ -28,6 +36,7 @@ function initCluster({ binaries, data, account, durable }) {
   const result = spawnSync(join(binaries, 'bin', 'initdb'), [...flags, ...(durable ? [] : ['--no-sync'])], {
     ...processOptions(account),
     encoding: 'utf8',
+    timeout: START_LIMIT_MS,
   });
   if (result.status !== 0) throw new Error(`initdb failed: ${result.error ?? result.stderr}`);
 }
@@ -63,9 +72,11 @@ async function tryStart(launch, port) {
     detached: true,
   });
   const exited = new Promise((resolve) => guard.once('exit', resolve));
-  const stop = async () => {
+  // A guard that is gone already takes no word.
+  guard.stdin?.on('error', () => undefined);
+  const stop = async (/** @type {string} */ word = '') => {
     guard.ref();
-    guard.stdin?.end();
+    guard.stdin?.end(word);
     await exited;
   };
   const { ready, log } = await readiness(guard);
@@ -75,9 +86,9 @@ async function tryStart(launch, port) {
     // Neither the guard nor its pipes keep the parent alive: a script that forgets stop() still ends, and the server with it.
     guard.unref();
     for (const stream of [guard.stdin, guard.stdout, guard.stderr]) /** @type {any} */ (stream)?.unref?.();
-    return { url: `postgresql://postgres@127.0.0.1:${port}/postgres`, port, stop: once(stop) };
+    return { url: `postgresql://postgres@127.0.0.1:${port}/postgres`, port, stop: once(() => stop()) };
   }
-  await stop();
+  await stop('keep\n');
   return { log };
 }
 
@@ -87,6 +98,9 @@ function readiness(guard) {
     let log = '';
     const done = (/** @type {boolean} */ ready) => {
       clearTimeout(timer);
+      // What a running server logs is read and let go: kept, it would grow as long as the server runs.
+      guard.stderr?.off('data', seen);
+      guard.stdout?.off('data', seen);
       resolve({ ready, log });
     };
     const timer = setTimeout(() => done(false), START_LIMIT_MS);
@@ -101,6 +115,7 @@ function readiness(guard) {
       log += String(error);
       done(false);
     });
+    guard.stderr?.once('end', () => done(false));
     guard.once('exit', () => done(false));
   });
 }

@@ -87,9 +87,10 @@ export async function assertNoSession(name: string): Promise<void> {
   });
 }
 
+/** Clients alone: autovacuum works in a database unasked, and is nobody's leak. */
 async function sessionsIn(client: Client, name: string): Promise<number> {
   const { rows } = await client.query<{ n: number }>(
-    'SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = $1',
+    'SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = $1 AND backend_type = $$client backend$$',
     [name],
   );
   return rows[0]?.n ?? 0;

@@ -10,14 +10,14 @@ export interface SentStatement {
 
 /** What went over the connections of a `DataSource` since `reset()`. */
 export interface StatementCounter {
-  /** Without BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, SET. */
+  /** Without BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE and SET TRANSACTION; any other SET is a round trip like the rest. */
   readonly count: () => number;
   readonly statements: () => readonly SentStatement[];
   readonly all: () => readonly SentStatement[];
   readonly reset: () => void;
 }
 
-const CONTROL = /^\s*(BEGIN|START TRANSACTION|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET)\b/i;
+const CONTROL = /^\s*(BEGIN|START TRANSACTION|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET TRANSACTION)\b/i;
 const watched = new WeakMap<object, SentStatement[][]>();
 
 /** Counts at the pg client, so that named statements, COPY and TypeORM's own are all seen. */
@@ -37,13 +37,18 @@ export function statementCounter(source: DataSource): StatementCounter {
   };
 }
 
-/** The statements that `work` sends on the manager's own connection. */
+/** The statements that `work` sends: on the manager's own connection, or on any of a `DataSource`. */
 export async function captureStatements(
-  manager: EntityManager,
+  on: EntityManager | DataSource,
   work: () => Promise<unknown>,
 ): Promise<readonly SentStatement[]> {
+  if ('driver' in on) {
+    const counter = statementCounter(on);
+    await work();
+    return [...counter.statements()];
+  }
   const sent: SentStatement[] = [];
-  const client: unknown = await manager.queryRunner?.connect();
+  const client: unknown = await on.queryRunner?.connect();
   if (typeof client !== 'object' || client === null)
     throw new Error('captureStatements needs a manager with a connection');
   listen(client as Client, sent);

@@ -6,7 +6,7 @@ export interface TcpProxy {
   readonly url: string;
   /** Cuts every open connection. */
   readonly drop: () => void;
-  /** From now on passes nothing more in either direction: a half-open connection. */
+  /** From now on passes nothing more in either direction, on new connections neither: half-open ones. */
   readonly freeze: () => void;
   /** Calls back with each chunk that a client sends, before it goes on. */
   readonly onClientData: (listener: ((chunk: Buffer) => void) | null) => void;
@@ -17,16 +17,18 @@ export interface TcpProxy {
 export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
   const target = new URL(targetUrl);
   const sockets = new Set<Socket>();
+  let frozen = false;
   let listener: ((chunk: Buffer) => void) | null = null;
   const server = createServer((client) => {
-    const upstream = connect(Number(target.port), target.hostname);
+    const upstream = connect(Number(target.port || 5432), target.hostname);
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', () => undefined);
       socket.on('close', () => sockets.delete(socket));
     }
-    client.on('data', (chunk) => listener?.(chunk as Buffer));
-    client.pipe(upstream).pipe(client);
+    if (!frozen) client.on('data', (chunk) => listener?.(chunk as Buffer));
+    if (frozen) client.pause();
+    else client.pipe(upstream).pipe(client);
     client.on('close', () => upstream.destroy());
     upstream.on('close', () => client.destroy());
   });
@@ -36,7 +38,10 @@ export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
   return {
     url: url.toString(),
     drop: () => sockets.forEach((socket) => socket.destroy()),
-    freeze: () => sockets.forEach((socket) => socket.unpipe().pause()),
+    freeze: () => {
+      frozen = true;
+      sockets.forEach((socket) => socket.unpipe().pause());
+    },
     onClientData: (next) => {
       listener = next;
     },

@@ -11,6 +11,7 @@ import {
 
 /** A worker's database with a rolled-back transaction around each test. */
 export interface TestDatabase {
+  readonly url: () => string;
   readonly dataSource: () => DataSource;
   /** In the test's transaction, which is rolled back afterwards. */
   readonly manager: () => EntityManager;
@@ -38,7 +39,7 @@ export function useDatabase(content: DatabaseContent): TestDatabase {
     await source?.destroy();
     await assertNoSession(name);
   });
-  return { dataSource: () => made(source), manager: () => made(runner).manager };
+  return { url: () => databaseUrl(name), dataSource: () => made(source), manager: () => made(runner).manager };
 }
 
 /** A database whose rows are committed: for races and several connections. */
@@ -92,7 +93,7 @@ function freshDatabase(content: DatabaseContent, make: () => Promise<string>, em
   };
 }
 
-/** One message, children before parents; migrations' own table and rows stay. */
+/** One message, so that foreign keys don't matter; only the list of applied migrations stays, rows that a migration made go too. */
 async function deleteEverything(source: DataSource): Promise<void> {
   await source.query(`DO $$ BEGIN
     EXECUTE (SELECT coalesce('TRUNCATE ' || string_agg(quote_ident(tablename), ', '), 'SELECT 1')

@@ -3,7 +3,7 @@ import { entities, migrations } from '@hoc/shared/models';
 import { deepFreeze, HocError, type DecimalString, toIsoDate } from '@hoc/shared/kernel';
 import { fixedClock, makeIntegration, makeTenant, makeUsage, sequentialIds } from '@hoc/shared/testing';
 import { insertRows, insertUsageRows, statementCounter, useDatabase } from '@hoc/testkit';
-import { CusTelemetryDriver, getCusTelemetryDriver, utcNow } from './cus-telemetry.driver';
+import { type CusTelemetryDriver, getCusTelemetryDriver, utcNow } from './cus-telemetry.driver';
 
 const NOW = '2026-03-10T12:00:00.000Z';
 const db = useDatabase({ entities, migrations });

@@ -30,3 +30,20 @@ export {
   type UsageSummaryQuery,
   type UsageSummaryRow,
 } from './telemetry.schema';
+export {
+  type AzureTraceOptions,
+  IMPORT_CHUNK_DEFAULT,
+  IMPORT_CHUNK_MAX,
+  type ImportedRecord,
+  type ImportEngines,
+  type ImportOptions,
+  type ImportReport,
+  LINE_MAX_BYTES,
+  type PriceEntry,
+  type PriceTable,
+  type Refusal,
+  type Reject,
+  type RejectReason,
+  type RunChunk,
+  type SourceLine,
+} from './usage-import.schema';

@@ -1,6 +1,6 @@
 import {
   assertInt,
-  HocError,
+  type HocError,
   type HocErrorOptions,
   InvalidArgumentError,
   type Logger,
