@@ -7,9 +7,7 @@ module.exports = class PackageChangelogRenderer extends DefaultChangelogRenderer
   filterChanges(changes, project) {
     if (project === null) return changes;
     const domain = project.split('/')[1];
-    return changes.filter(
-      ({ affectedProjects }) =>
-        affectedProjects === '*' || affectedProjects?.some((name) => name === project || name.startsWith(`${domain}-`)),
-    );
+    const own = (name) => name === project || name.startsWith(`${domain}-`);
+    return changes.filter(({ affectedProjects }) => affectedProjects === '*' || affectedProjects?.some(own));
   }
 };

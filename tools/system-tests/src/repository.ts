@@ -28,7 +28,7 @@ export function run(
 /** Builds the projects and what they depend on. Nx caches it, so specs that build the same wait for no second build. */
 export function build(...projects: readonly string[]): void {
   run(process.execPath, [
-    join(REPOSITORY, 'node_modules/nx/bin/nx.js'),
+    join(REPOSITORY, 'node_modules/.bin/nx'),
     'run-many',
     '-t',
     'build',

@@ -26,6 +26,7 @@ interface Waiting {
 export class ChunkWriter {
   private chunk: Waiting[] = [];
   private readonly days = new Map<string, { readonly tenantId: string; readonly day: IsoDate }>();
+  private readonly tenants = new Set<string>();
   private readonly figures = {
     linesRead: 0,
     blank: 0,
@@ -81,7 +82,12 @@ export class ChunkWriter {
 
   report(): ImportReport {
     const days = [...this.days.values()].sort((a, b) => (dayKey(a) < dayKey(b) ? -1 : 1));
-    return Object.freeze({ datasetId: this.options.datasetId, ...this.figures, affectedDays: Object.freeze(days) });
+    return Object.freeze({
+      datasetId: this.options.datasetId,
+      ...this.figures,
+      tenants: Object.freeze([...this.tenants]),
+      affectedDays: Object.freeze(days),
+    });
   }
 
   private async write(group: readonly Waiting[], rejects: Reject[]): Promise<void> {
@@ -110,8 +116,10 @@ export class ChunkWriter {
 
   private settle({ record, raw }: Waiting, { status }: BatchIngestItem, rejects: Reject[]): void {
     if (status === 'accepted') this.accept(record);
-    else if (status === 'duplicate') this.figures.duplicates += 1;
-    else if (status === 'conflict')
+    else if (status === 'duplicate') {
+      this.figures.duplicates += 1;
+      this.stored(record);
+    } else if (status === 'conflict')
       rejects.push({
         line: record.line,
         reason: 'CONFLICT',
@@ -131,15 +139,22 @@ export class ChunkWriter {
 
   private accept({ tenantId, usage }: ImportedRecord): void {
     const { figures } = this;
-    const at = usage.occurredAt ?? this.options.clock.now();
-    const day = { tenantId, day: utcDayOf(at) };
+    const day = { tenantId, day: utcDayOf(this.stored({ tenantId, usage })) };
     figures.accepted += 1;
     figures.tokensIn += usage.tokensIn;
     figures.tokensOut += usage.tokensOut;
     figures.costCents = addDecimal(figures.costCents, usage.costCents);
+    this.days.set(dayKey(day), day);
+  }
+
+  /** Of every call of the file that is in the database, by this run or an earlier one; its instant. */
+  private stored({ tenantId, usage }: Pick<ImportedRecord, 'tenantId' | 'usage'>): Date {
+    const { figures } = this;
+    const at = usage.occurredAt ?? this.options.clock.now();
     if (figures.firstAt === null || at < figures.firstAt) figures.firstAt = at;
     if (figures.lastAt === null || at > figures.lastAt) figures.lastAt = at;
-    this.days.set(dayKey(day), day);
+    this.tenants.add(tenantId);
+    return at;
   }
 
   private async refuse(reject: Reject): Promise<void> {

@@ -171,7 +171,7 @@ function checkOptions(options: ImportOptions): void {
     );
   if (options.chunkSize !== undefined) assertInt(options.chunkSize, 'chunkSize', 1, IMPORT_CHUNK_MAX);
   if (typeof options.onReject !== 'function') throw invalid('onReject', 'required', 'onReject is required');
-  for (const field of ['tenantId', 'integrationId', 'provider', 'model'] as const) {
+  for (const field of ['tenantId', 'defaultTenantId', 'integrationId', 'provider', 'model'] as const) {
     const value = options[field];
     if (value !== undefined) assertId(value, field, field === 'provider' ? 50 : 100);
   }

@@ -32,6 +32,7 @@ export interface JsonUsageLine {
 /** What stands in for a line's absent keys. */
 export interface JsonLineDefaults {
   readonly tenantId?: string;
+  readonly defaultTenantId?: string;
   readonly integrationId?: string;
   readonly provider?: string;
   readonly model?: string;
@@ -66,7 +67,7 @@ export function parseJsonUsageLine(line: string, defaults: JsonLineDefaults): Js
 }
 
 function read(record: JsonObject, defaults: JsonLineDefaults): JsonUsageLine {
-  const tenantId = tenantOf(record, defaults.tenantId);
+  const tenantId = tenantOf(record, defaults);
   const required = {
     integrationId: named(record, 'integration_id', defaults.integrationId, USAGE_TEXT_MAX.id),
     provider: named(record, 'provider', defaults.provider, USAGE_TEXT_MAX.provider),
@@ -107,11 +108,12 @@ function asRecord(line: string): JsonObject {
   return value as JsonObject;
 }
 
-function tenantOf(record: JsonObject, option: string | undefined): string {
+function tenantOf(record: JsonObject, { tenantId: option, defaultTenantId }: JsonLineDefaults): string {
   const own = record['tenant_id'];
   if (own === undefined) {
-    if (option === undefined) throw new Refused('FIELD_MISSING', 'tenant_id', 'a tenant is required');
-    return option;
+    const absent = option ?? defaultTenantId;
+    if (absent === undefined) throw new Refused('FIELD_MISSING', 'tenant_id', 'a tenant is required');
+    return absent;
   }
   if (idFault(own, USAGE_TEXT_MAX.id) !== null) throw invalid('tenant_id', 'tenant_id must have 1 to 100 characters');
   if (option !== undefined && own !== option)

@@ -71,9 +71,11 @@ export interface ImportReport {
   readonly tokensIn: number;
   readonly tokensOut: number;
   readonly costCents: DecimalString;
-  /** First and last instant of the accepted calls. */
+  /** First and last instant of the file's calls that are stored now: accepted ones and duplicates. */
   readonly firstAt: Date | null;
   readonly lastAt: Date | null;
+  /** Tenants of those calls, in order of first appearance. */
+  readonly tenants: readonly string[];
   /** UTC days that the accepted calls were added to, sorted by tenant and day. */
   readonly affectedDays: readonly { readonly tenantId: string; readonly day: IsoDate }[];
 }
@@ -100,7 +102,10 @@ export interface ImportOptions {
   readonly prices?: PriceTable;
   /** Records of one transaction, 1–20,000; default 1000. */
   readonly chunkSize?: number;
+  /** The one tenant of the file: a JSON line that names another is refused. */
   readonly tenantId?: string;
+  /** The tenant of JSON lines that name none; refuses nobody. */
+  readonly defaultTenantId?: string;
   readonly integrationId?: string;
   readonly provider?: string;
   readonly model?: string;

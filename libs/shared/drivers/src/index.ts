@@ -3,6 +3,15 @@ export type { DriverManager } from './driver-manager';
 export { guarded } from './guarded';
 export { type KeysetList, keysetPage, type KeysetRequest, keysetRequest, type PositionType } from './keyset';
 export { pgErrorToHocError } from './pg-error';
-export { PREPARED_STATEMENTS_OPTION, run, runOne, type Statement, statement, withClient } from './statement';
+export {
+  type PgClient,
+  type PgQuery,
+  PREPARED_STATEMENTS_OPTION,
+  run,
+  runOne,
+  type Statement,
+  statement,
+  withClient,
+} from './statement';
 export { assertInTransaction, isInTransaction } from './transaction';
 export { chunksOf, compareBytes, instantText, toColumns } from './unnest';

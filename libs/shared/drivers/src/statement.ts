@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { Client, CustomTypesConfig } from 'pg';
 import type { QueryRunner } from 'typeorm';
 import type { DriverManager } from './driver-manager';
 import { readColumn } from './column-types';
@@ -13,6 +12,24 @@ export interface Statement<Row> {
   readonly text: string;
   /** Never set: carries the type of a row. */
   readonly row?: Row;
+}
+
+/** What is used of pg's client. Our own words for it: the declarations of pg are not among a consumer's peers. */
+export interface PgClient {
+  query<Row>(config: PgQuery): Promise<{ readonly rows: Row[] }>;
+  /** Hands a stream to the connection, for COPY. */
+  query<Stream extends { submit: (...args: never[]) => void }>(stream: Stream): Stream;
+  /** `I` idle, `T` in a transaction, `E` in a failed one. */
+  getTransactionStatus?(): string | null;
+  end(): Promise<void>;
+}
+
+/** One query as pg takes it; `types` reads the columns of its result. */
+export interface PgQuery {
+  readonly name?: string;
+  readonly text: string;
+  readonly values: readonly unknown[];
+  readonly types: { getTypeParser(oid: number): (text: string) => unknown };
 }
 
 /** The option of `DataSource.options.extra` that a consumer behind a transaction pooler sets to `false`. */
@@ -40,7 +57,7 @@ export async function run<Row>(
   return withClient(manager, async (client, prepared) => {
     const named = prepared && takesName(client, name);
     const config = { text, values: [...values], types: COLUMN_TYPES };
-    const result = await client.query<Row & object>(named ? { ...config, name } : config);
+    const result = await client.query<Row>(named ? { ...config, name } : config);
     return result.rows;
   });
 }
@@ -57,7 +74,7 @@ export async function runOne<Row>(
 /** The pg client under the manager, for what only a client can do (COPY). Inside a transaction it is the transaction's. */
 export async function withClient<T>(
   manager: DriverManager,
-  work: (client: Client, prepared: boolean) => Promise<T>,
+  work: (client: PgClient, prepared: boolean) => Promise<T>,
 ): Promise<T> {
   const extra = (manager.connection.options as { extra?: Readonly<Record<string, unknown>> }).extra;
   const prepared = extra?.[PREPARED_STATEMENTS_OPTION] !== false;
@@ -72,14 +89,14 @@ export async function withClient<T>(
 }
 
 /** TypeORM types the connection as `any`; for PostgreSQL it is the pg client. */
-async function clientOf(runner: QueryRunner): Promise<Client> {
-  const client: Client = await runner.connect();
+async function clientOf(runner: QueryRunner): Promise<PgClient> {
+  const client: PgClient = await runner.connect();
   return client;
 }
 
 const namesOf = new WeakMap<object, Set<string>>();
 
-function takesName(client: Client, name: string): boolean {
+function takesName(client: PgClient, name: string): boolean {
   let names = namesOf.get(client);
   if (names === undefined) namesOf.set(client, (names = new Set()));
   if (names.has(name)) return true;
@@ -91,4 +108,4 @@ function takesName(client: Client, name: string): boolean {
 /** pg asks this for each column of a result; its own table is global and a consumer may have changed it. */
 const COLUMN_TYPES = {
   getTypeParser: (oid: number) => (text: string) => readColumn(oid, text),
-} as CustomTypesConfig;
+};

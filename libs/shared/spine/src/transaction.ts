@@ -129,10 +129,7 @@ function localTimeout(name: string, ms: number | undefined): string | null {
 
 /** A work that swallowed a database error has lost its transaction; COMMIT would answer ROLLBACK, and nobody would know. */
 async function refuseAbortedTransaction(runner: QueryRunner): Promise<void> {
-  const failed = await withClient(runner.manager, async (client) => {
-    const { getTransactionStatus } = client as { getTransactionStatus?: () => string | null };
-    return getTransactionStatus?.call(client) === 'E';
-  });
+  const failed = await withClient(runner.manager, async (client) => client.getTransactionStatus?.() === 'E');
   if (failed)
     throw new UnavailableError('the work swallowed an error that had aborted its transaction', {
       details: { reason: 'aborted_transaction' },

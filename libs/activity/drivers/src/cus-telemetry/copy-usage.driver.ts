@@ -1,6 +1,5 @@
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Submittable } from 'pg';
 import { type DriverManager, run, statement, withClient } from '@hoc/shared/drivers';
 import { addToDaily, sumsOf } from './add-to-daily.query';
 import type { BatchLedger } from './batch-ledger.rules';
@@ -19,7 +18,7 @@ import {
 } from './usage-write.query';
 
 /** `from` of `pg-copy-streams`: a COPY FROM STDIN that a client runs and a stream fills. */
-export type CopyFrom = (text: string) => Writable & Submittable;
+export type CopyFrom = (text: string) => Writable & { submit: (...args: never[]) => void };
 
 /** The optional peer, loaded on first use; null where it isn't installed, and then the chunks go on. */
 export async function loadCopy(): Promise<CopyFrom | null> {
@@ -93,12 +92,15 @@ const MERGE = statement<InsertedRow>(
   `WITH ${insertFrom('(SELECT * FROM hoc_usage_copy WHERE leads) AS u')} ${INSERTED_AND_SUMS}`,
 );
 
-/** A row that this call inserted has the record's own id: all others met somebody else's, or are later ones of it. */
+/**
+ * A row that this call inserted has the record's own id: all others met somebody else's, or are later ones of it. LIMIT 1
+ * keeps it to a look-up per record: a plain join reads all calls of the tenant where a plan for any tenant is used.
+ */
 const COMPARE = statement<ComparedRow>(
   'usage_copy_compare',
   `SELECT u.index, s.id, ${SAME_CONTENT} AS same
    FROM hoc_usage_copy u
-   JOIN cus_llm_usage s ON s.tenant_id = $1 AND s.call_id = u.call_id
+   CROSS JOIN LATERAL (SELECT * FROM cus_llm_usage WHERE tenant_id = $1 AND call_id = u.call_id LIMIT 1) AS s
    WHERE s.id <> u.id`,
 );
 

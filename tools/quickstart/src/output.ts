@@ -1,0 +1,54 @@
+import type { FileResult } from './import-file';
+import { renderTenant, type TenantReport } from './report';
+import type { WorkloadResult } from './run-workload';
+
+/** Where words and figures go: figures to standard output, everything else to standard error. */
+export interface Output {
+  readonly columns: number | null;
+  readonly json: boolean;
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+}
+
+/** Bound to the process; `columns` is null where standard output is no terminal. */
+export function processOutput(json: boolean): Output {
+  return {
+    columns: process.stdout.isTTY ? (process.stdout.columns ?? 80) : null,
+    json,
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+  };
+}
+
+/** One file's report: a JSON object on one line, or text. */
+export function printFile(result: FileResult, output: Output): void {
+  const { file, report, tenants } = result;
+  if (output.json) return output.stdout(`${JSON.stringify({ file, ...report, readBack: tenants.map(totalsOf) })}\n`);
+  const { accepted, duplicates, rejected, blank, linesRead } = report;
+  const counts = `${linesRead} lines: ${accepted} accepted, ${duplicates} duplicates, ${rejected} rejected, ${blank} blank`;
+  const unchanged = accepted === 0 && duplicates > 0 ? ' Nothing changed: every call was there already.' : '';
+  output.stdout(`\n${file}: ${counts}.${unchanged}\n`);
+  printTenants(tenants, output);
+}
+
+/** The generated workload's report. */
+export function printWorkload({ accepted, duplicates, tenants }: WorkloadResult, output: Output): void {
+  if (output.json)
+    return output.stdout(`${JSON.stringify({ file: null, accepted, duplicates, readBack: tenants.map(totalsOf) })}\n`);
+  const unchanged = accepted === 0 ? ' Nothing changed: every call was there already.' : '';
+  output.stdout(`\nGenerated workload: ${accepted} accepted, ${duplicates} duplicates.${unchanged}\n`);
+  printTenants(tenants, output);
+}
+
+function printTenants(tenants: readonly TenantReport[], output: Output): void {
+  for (const tenant of tenants) output.stdout(`\n${renderTenant(tenant, output.columns)}\n`);
+}
+
+const totalsOf = ({ summary, discrepancies }: TenantReport) => ({
+  tenantId: summary.tenantId,
+  calls: summary.totalCalls,
+  tokensIn: summary.totalTokensIn,
+  tokensOut: summary.totalTokensOut,
+  costCents: summary.totalCostCents,
+  discrepancies,
+});
