@@ -8,6 +8,8 @@ export interface TcpProxy {
   readonly drop: () => void;
   /** From now on passes nothing more in either direction, on new connections neither: half-open ones. */
   readonly freeze: () => void;
+  /** From now on the server's answers are lost, while what clients send still arrives. */
+  readonly freezeReplies: () => void;
   /** Calls back with each chunk that a client sends, before it goes on. */
   readonly onClientData: (listener: ((chunk: Buffer) => void) | null) => void;
   readonly close: () => Promise<void>;
@@ -17,10 +19,13 @@ export interface TcpProxy {
 export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
   const target = new URL(targetUrl);
   const sockets = new Set<Socket>();
+  const upstreams = new Set<Socket>();
   let frozen = false;
   let listener: ((chunk: Buffer) => void) | null = null;
   const server = createServer((client) => {
     const upstream = connect(Number(target.port || 5432), target.hostname);
+    upstreams.add(upstream);
+    upstream.on('close', () => upstreams.delete(upstream));
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', () => undefined);
@@ -37,6 +42,7 @@ export async function tcpProxy(targetUrl: string): Promise<TcpProxy> {
   url.port = String((server.address() as AddressInfo).port);
   return {
     url: url.toString(),
+    freezeReplies: () => upstreams.forEach((upstream) => upstream.unpipe().resume()),
     drop: () => sockets.forEach((socket) => socket.destroy()),
     freeze: () => {
       frozen = true;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { TransactionRequiredError } from '@hoc/shared/kernel';
 import type { QueryRunner } from 'typeorm';
 import type { DriverManager } from './driver-manager';
 import { readColumn } from './column-types';
@@ -19,8 +20,11 @@ export interface PgClient {
   query<Row>(config: PgQuery): Promise<{ readonly rows: Row[] }>;
   /** Hands a stream to the connection, for COPY. */
   query<Stream extends { submit: (...args: never[]) => void }>(stream: Stream): Stream;
-  /** `I` idle, `T` in a transaction, `E` in a failed one. */
-  getTransactionStatus?(): string | null;
+  /** The protocol below the client: tells the tag of each command that completed. */
+  readonly connection: {
+    on(event: 'commandComplete', listener: (message: { readonly text: string }) => void): unknown;
+    off(event: 'commandComplete', listener: (message: { readonly text: string }) => void): unknown;
+  };
   end(): Promise<void>;
 }
 
@@ -79,6 +83,9 @@ export async function withClient<T>(
   const extra = (manager.connection.options as { extra?: Readonly<Record<string, unknown>> }).extra;
   const prepared = extra?.[PREPARED_STATEMENTS_OPTION] !== false;
   const own = manager.queryRunner;
+  // A released runner still knows its client, which by now may be in somebody else's transaction.
+  if (own?.isReleased === true)
+    throw new TransactionRequiredError('the unit of work of this manager has ended: a promise of it was not awaited');
   if (own !== undefined) return work(await clientOf(own), prepared);
   const borrowed = manager.connection.createQueryRunner();
   try {

@@ -52,6 +52,14 @@ describe('validateOrThrow', () => {
     });
     expect(JSON.stringify(details)).not.toContain('secret');
   });
+  it('leaves open-ended details as the sender wrote them, whatever their keys', () => {
+    const metadata = { constructor: 'x', deep: { constructor: { name: 1 }, list: [{ a: 1 }] } };
+    expect(validateOrThrow(Request, { ...good, metadata }).metadata).toEqual(metadata);
+    expect(faults({ id: { constructor: 'x' }, cost: '1' })).toMatchObject({ field: 'id', reason: 'isIdText' });
+    const hidden = JSON.parse('{"id":"a","cost":"1","metadata":{"__proto__":{"x":1}}}') as object;
+    expect(faults(hidden)).toMatchObject({ field: 'metadata' });
+    expect(faults({ ...good, constructor: 'x' })).toMatchObject({ field: 'constructor' });
+  });
   it.each([
     ['unknown key', { ...good, extra: 1 }],
     ['negative money', { ...good, cost: '-1' }],

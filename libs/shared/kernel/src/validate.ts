@@ -20,8 +20,9 @@ export interface FieldFault {
 export function validateOrThrow<T extends object>(type: new () => T, plain: unknown): T {
   if (typeof plain !== 'object' || plain === null || Array.isArray(plain) || plain instanceof Date)
     throw refusal([{ path: '', rule: 'object' }]);
-  if (Object.hasOwn(plain, '__proto__')) throw refusal([{ path: '__proto__', rule: 'whitelistValidation' }]);
-  const instance = plainToInstance(type, plain, { enableImplicitConversion: false, exposeUnsetFields: false });
+  const forbidden = ['__proto__', 'constructor'].find((key) => Object.hasOwn(plain, key));
+  if (forbidden !== undefined) throw refusal([{ path: forbidden, rule: 'whitelistValidation' }]);
+  const instance = fill(new type(), type, plain);
   const errors = validateSync(instance, {
     whitelist: true,
     forbidNonWhitelisted: true,
@@ -30,6 +31,35 @@ export function validateOrThrow<T extends object>(type: new () => T, plain: unkn
   });
   if (errors.length > 0) throw refusal(errors.flatMap((error) => faultsOf(error, '')));
   return instance;
+}
+
+/**
+ * Sets the members as they are, except those that the class types with `@Type`. class-transformer never walks open-ended
+ * details: it calls what it finds under `constructor`, and drops `__proto__`.
+ */
+function fill<T extends object>(instance: T, type: new () => T, plain: object): T {
+  for (const [key, value] of Object.entries(plain)) Reflect.set(instance, key, typed(type, key, value));
+  return instance;
+}
+
+function typed<T extends object>(type: new () => T, key: string, value: unknown): unknown {
+  if (value instanceof Date) return new Date(value.getTime());
+  if (typeof value !== 'object' || value === null) return value;
+  let transformed: unknown;
+  try {
+    transformed = Reflect.get(plainToInstance(type, { [key]: value }, { enableImplicitConversion: false }), key);
+  } catch {
+    return value;
+  }
+  const members: unknown[] = Array.isArray(transformed) ? transformed : [transformed];
+  return members.some(isOfAClass) ? transformed : value;
+}
+
+/** Made by `@Type`; plain objects of another realm are one step below null too. */
+function isOfAClass(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype !== null && Object.getPrototypeOf(prototype) !== null;
 }
 
 /** An opaque identifier of 1–`max` code points: no control character, not only white space, no lone surrogate. */

@@ -96,7 +96,7 @@ const quoteIdentifier = (name: string): string => `"${name.replaceAll('"', '""')
 /** Two packages that claim one table, or one migration twice, would silently undo each other. */
 export function refuseDoubles(entities: readonly Function[], migrations: readonly Function[]): void {
   const names = migrations.map((migration) => migration.name);
-  const double = firstDouble(names) ?? firstDouble([...new Set(entities)].map(tableOf));
+  const double = firstDouble(names) ?? firstDouble(entities.map(tableOf));
   if (double !== null)
     throw new InvalidArgumentError(`${double} is given twice: by two versions of one package?`, {
       details: { field: names.includes(double) ? 'migrations' : 'entities', reason: 'double', name: double },

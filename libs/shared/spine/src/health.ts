@@ -22,22 +22,30 @@ export interface HealthReport {
 export async function checkHealth(source: DataSource): Promise<HealthReport> {
   try {
     await ready(source);
-    const runner = source.createQueryRunner();
-    try {
-      const start = performance.now();
-      const rows: { version: string }[] = await runner.query(`SELECT current_setting('server_version') AS version`);
-      const latencyMs = performance.now() - start;
-      const done = new Set(await recordedMigrations(runner, source));
-      const pendingMigrations = migrationNames(source).filter((name) => !done.has(name));
-      const answer = { serverVersion: rows[0]?.version ?? null, latencyMs, pendingMigrations, error: null };
-      return Object.freeze({ ok: pendingMigrations.length === 0, ...answer, ...poolFigures(source) });
-    } finally {
-      await runner.release();
-    }
+    const answer = await ask(source);
+    // After the connection went back: the pool as its users find it.
+    return Object.freeze({ ok: answer.pendingMigrations.length === 0, ...answer, ...poolFigures(source), error: null });
   } catch (error) {
     const { code } = pgErrorToHocError(error);
     const silence = { serverVersion: null, latencyMs: null, pendingMigrations: [] };
     return Object.freeze({ ok: false, ...silence, ...poolFigures(source), error: Object.freeze({ code }) });
+  }
+}
+
+async function ask(
+  source: DataSource,
+): Promise<Pick<HealthReport, 'serverVersion' | 'latencyMs' | 'pendingMigrations'>> {
+  const runner = source.createQueryRunner();
+  try {
+    await runner.connect();
+    const start = performance.now();
+    const rows: { version: string }[] = await runner.query(`SELECT current_setting('server_version') AS version`);
+    const latencyMs = performance.now() - start;
+    const done = new Set(await recordedMigrations(runner, source));
+    const pendingMigrations = migrationNames(source).filter((name) => !done.has(name));
+    return { serverVersion: rows[0]?.version ?? null, latencyMs, pendingMigrations };
+  } finally {
+    await runner.release();
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  ConflictError,
   assertId,
   assertTenantId,
   CUS_PROVIDER_TYPES,
@@ -31,7 +32,7 @@ export interface ImportTargetResult {
 
 /**
  * Makes the tenant and the integration (enabled, without a usable credential) where they are missing, and changes nothing
- * that exists. For the quickstart, the command line and examples; needs no transaction: one statement.
+ * that exists. For the quickstart, the command line and examples; needs no transaction: what it makes, it makes in one statement.
  * @throws InvalidArgumentError, TenantScopeError for bad ids; ConflictError where another integration has the name
  */
 export async function ensureImportTarget(
@@ -47,22 +48,36 @@ export async function ensureImportTarget(
   const now = deps.clock.now().toISOString();
   const values = [tenantId, tenantName, slugOf(tenantId), integrationId, integrationName, provider, now];
   const row = await guarded(() => runOne(manager, ENSURE, values));
+  if (row?.integration_created !== true) await assertIntegration(manager, tenantId, integrationId);
   return Object.freeze({
     tenantCreated: row?.tenant_created === true,
     integrationCreated: row?.integration_created === true,
   });
 }
 
+/** Not made and not there: another integration has the name, and an import would find no target. */
+async function assertIntegration(manager: DriverManager, tenantId: string, integrationId: string): Promise<void> {
+  if ((await guarded(() => runOne(manager, EXISTS, [tenantId, integrationId]))) === null)
+    throw new ConflictError('another integration of the tenant has this name', {
+      details: { field: 'integrationName', reason: 'unique' },
+    });
+}
+
+const EXISTS = statement<{ id: string }>(
+  'import_target_exists',
+  'SELECT id FROM cus_integrations WHERE tenant_id = $1 AND id = $2',
+);
+
 const ENSURE = statement<{ tenant_created: boolean; integration_created: boolean }>(
   'ensure_import_target',
   `WITH tenant AS (
      INSERT INTO tenants (id, name, slug, created_at, updated_at)
      VALUES ($1, $2, $3, $7::timestamptz, $7::timestamptz)
-     ON CONFLICT (id) DO NOTHING RETURNING id
+     ON CONFLICT DO NOTHING RETURNING id
    ), integration AS (
      INSERT INTO cus_integrations (tenant_id, id, name, provider_type, credential_ref, status, created_at, updated_at)
      VALUES ($1, $4, $5, $6, 'env://HOC_IMPORT_UNUSED', 'enabled', $7::timestamptz, $7::timestamptz)
-     ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id
+     ON CONFLICT DO NOTHING RETURNING id
    )
    SELECT EXISTS (SELECT FROM tenant) AS tenant_created, EXISTS (SELECT FROM integration) AS integration_created`,
 );

@@ -100,7 +100,6 @@ async function oneAttempt<T>(
     let result: T;
     try {
       result = await work(runner.manager, attempt);
-      await refuseAbortedTransaction(runner);
     } catch (error) {
       broken = !(await rolledBack(runner));
       throw error;
@@ -127,16 +126,36 @@ function localTimeout(name: string, ms: number | undefined): string | null {
   return ms === undefined ? null : `SET LOCAL ${name} = ${assertInt(ms, name, 0, 86_400_000)}`;
 }
 
-/** A work that swallowed a database error has lost its transaction; COMMIT would answer ROLLBACK, and nobody would know. */
-async function refuseAbortedTransaction(runner: QueryRunner): Promise<void> {
-  const failed = await withClient(runner.manager, async (client) => client.getTransactionStatus?.() === 'E');
-  if (failed)
+/**
+ * A work that swallowed a database error has lost its transaction: COMMIT answers ROLLBACK then, without an error, and
+ * only the command's tag says so.
+ */
+async function commit(runner: QueryRunner): Promise<void> {
+  const ended = await endingOf(runner, () => commitOrUnknown(runner));
+  if (ended === 'ROLLBACK')
     throw new UnavailableError('the work swallowed an error that had aborted its transaction', {
       details: { reason: 'aborted_transaction' },
     });
 }
 
-async function commit(runner: QueryRunner): Promise<void> {
+/** The tag of the last command that `work` completed on the connection. */
+async function endingOf(runner: QueryRunner, work: () => Promise<void>): Promise<string> {
+  return withClient(runner.manager, async ({ connection }) => {
+    let tag = '';
+    const listen = ({ text }: { readonly text: string }): void => {
+      tag = text;
+    };
+    connection.on('commandComplete', listen);
+    try {
+      await work();
+    } finally {
+      connection.off('commandComplete', listen);
+    }
+    return tag;
+  });
+}
+
+async function commitOrUnknown(runner: QueryRunner): Promise<void> {
   try {
     await runner.commitTransaction();
   } catch (error) {

@@ -117,7 +117,7 @@ const history = (where: string): string => `
          created_at, recorded_at, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS position
   FROM cus_llm_usage
   WHERE tenant_id = $1 ${where} AND created_at >= $2::timestamptz AND created_at < $3::timestamptz
-    AND (created_at, id) <= ($4::timestamptz, $5)
+    AND (created_at, id) < ($4::timestamptz, $5)
   ORDER BY created_at DESC, id DESC
   LIMIT $6`;
 
