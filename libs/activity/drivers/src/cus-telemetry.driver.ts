@@ -78,7 +78,7 @@ export const INTEGRATIONS_MAX = 1000;
 /** The clock's instant. @see cus_telemetry_driver.py, utc_now */
 export const utcNow = (clock: Clock): Date => clock.now();
 
-/** @see cus_telemetry_driver.py, get_cus_telemetry_driver */
+/** The driver on the given manager. @see cus_telemetry_driver.py, get_cus_telemetry_driver */
 export function getCusTelemetryDriver(manager: DriverManager, deps: DriverDeps): CusTelemetryDriver {
   return new CusTelemetryDriver(manager, deps);
 }

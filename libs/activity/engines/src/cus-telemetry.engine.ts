@@ -56,7 +56,7 @@ const DEFAULT_DAYS = 30;
 /** What the driver takes in one batch. */
 const IMPORT_MAX = 20_000;
 
-/** @see cus_telemetry_engine.py, get_cus_telemetry_engine */
+/** The engine over the given driver. @see cus_telemetry_engine.py, get_cus_telemetry_engine */
 export function getCusTelemetryEngine(driver: TelemetryDriver, deps: ReadDeps): CusTelemetryEngine {
   return new CusTelemetryEngine(driver, deps);
 }

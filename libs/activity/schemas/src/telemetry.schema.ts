@@ -69,6 +69,7 @@ export interface UsageSummaryQuery {
   readonly toDate?: IsoDate;
 }
 
+/** A page of usage records, newest first. */
 export interface UsageHistoryQuery {
   readonly integrationId?: string;
   /** 1–200, default 50. */
@@ -203,6 +204,7 @@ export interface NewUsage {
   readonly occurredAt?: Date;
 }
 
+/** What became of one record; a duplicate carries the id of the first write. */
 export interface CreateUsageOutcome {
   readonly status: 'created' | 'duplicate';
   readonly id: string;
@@ -227,6 +229,7 @@ export interface IngestResult {
 /** Why a record of a batch was not taken. */
 export type IngestErrorCode = 'FIELD_INVALID' | 'INTEGRATION_MISSING' | 'INTEGRATION_NOT_FOUND';
 
+/** What became of one record of a batch; `index` is its place in the request. */
 export interface BatchIngestItem {
   readonly index: number;
   readonly callId: string;

@@ -124,6 +124,7 @@ export type AzureTraceOptions = ImportOptions &
 
 /** Bytes of a line. */
 export const LINE_MAX_BYTES = 1_048_576;
-/** Records of one transaction, at most and by default. */
+/** Records of one transaction, at most. */
 export const IMPORT_CHUNK_MAX = 20_000;
+/** Records of one transaction, by default. */
 export const IMPORT_CHUNK_DEFAULT = 1000;

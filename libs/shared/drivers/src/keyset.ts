@@ -18,7 +18,7 @@ export interface KeysetRequest {
   readonly after: readonly (string | null)[] | null;
 }
 
-/** @throws InvalidArgumentError for a limit out of 1–200, or a cursor that isn't one of this list */
+/** The page request checked, its cursor decoded. @throws InvalidArgumentError for a limit out of 1–200, or a cursor that isn't one of this list */
 export function keysetRequest(list: KeysetList, page: PageRequest): KeysetRequest {
   const limit = pageLimit(page, list.defaultLimit);
   if (page.cursor === undefined) return { limit, after: null };

@@ -8,7 +8,9 @@ export type DecimalString = Brand<string, 'DecimalString'>;
 
 /** `numeric(20,6)`: what a money column can hold. */
 export const MONEY_INTEGER_DIGITS = 14;
+/** Digits after the point of a money column. */
 export const MONEY_SCALE = 6;
+/** Nothing, as a decimal. */
 export const ZERO_DECIMAL = '0' as DecimalString;
 
 const INPUT = /^-?\d{1,14}(?:\.\d{1,6})?$/;
@@ -76,6 +78,7 @@ export function sumDecimal(values: Iterable<DecimalString>): DecimalString {
   return text(sum);
 }
 
+/** -1, 0 or 1, by value: `1.0` and `1` are equal. */
 export const compareDecimal = (a: DecimalString, b: DecimalString): -1 | 0 | 1 => big(a).cmp(big(b)) as -1 | 0 | 1;
 
 /** Half away from zero, as PostgreSQL rounds `numeric`. */

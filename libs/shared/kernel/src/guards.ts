@@ -2,8 +2,11 @@ import type { CallId, TenantId } from './brand';
 import { DataIntegrityError, InvalidArgumentError, TenantScopeError } from './errors';
 import { idFault } from './text';
 
+/** Characters of a tenant id, at most. */
 export const TENANT_ID_MAX = 100;
+/** Characters of an identifier, at most. */
 export const ID_MAX = 100;
+/** Characters of a call id, at most. */
 export const CALL_ID_MAX = 255;
 
 /**

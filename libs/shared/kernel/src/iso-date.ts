@@ -8,7 +8,7 @@ export type IsoDate = Brand<string, 'IsoDate'>;
 const DAY_MS = 86_400_000;
 const PATTERN = /^\d{4}-\d{2}-\d{2}$/;
 
-/** @throws InvalidArgumentError unless `value` is a day of the calendar */
+/** The text as a UTC day. @throws InvalidArgumentError unless `value` is a day of the calendar */
 export function toIsoDate(value: string, field = 'date'): IsoDate {
   if (typeof value !== 'string' || !PATTERN.test(value) || value < '0001-01-01' || !isCalendarDay(value))
     throw invalid(field, 'date', `${field} must be a day of the calendar, YYYY-MM-DD`);

@@ -17,7 +17,9 @@ export interface Page<T> {
   readonly nextCursor: string | null;
 }
 
+/** Items of a page where the caller names no limit. */
 export const PAGE_LIMIT_DEFAULT = 50;
+/** Items of a page, at most. */
 export const PAGE_LIMIT_MAX = 200;
 const CURSOR_MAX = 4096;
 const VERSION = 1;

@@ -29,7 +29,7 @@ export function systemScope(reason: string): SystemScope {
   return Object.freeze(Object.defineProperty({ kind: 'system' as const, reason }, BRAND, { value: true }));
 }
 
-/** @throws TenantScopeError for anything that `systemScope` of some installed copy didn't make */
+/** The value as the scope of system-wide calls. @throws TenantScopeError for anything that `systemScope` of some installed copy didn't make */
 export function assertSystemScope(value: unknown): SystemScope {
   if (typeof value !== 'object' || value === null || Reflect.get(value, BRAND) !== true)
     throw new TenantScopeError('this call reaches all tenants: it needs a scope made by systemScope(reason)', {
@@ -38,7 +38,7 @@ export function assertSystemScope(value: unknown): SystemScope {
   return value as SystemScope;
 }
 
-/** @throws TenantScopeError as {@link assertTenantId} */
+/** The scope of one tenant, frozen. @throws TenantScopeError as {@link assertTenantId} */
 export function tenantScope(tenantId: string): TenantScope {
   return Object.freeze({ kind: 'tenant' as const, tenantId: assertTenantId(tenantId) });
 }

@@ -38,7 +38,8 @@ export function validateOrThrow<T extends object>(type: new () => T, plain: unkn
  * details: it calls what it finds under `constructor`, and drops `__proto__`.
  */
 function fill<T extends object>(instance: T, type: new () => T, plain: object): T {
-  for (const [key, value] of Object.entries(plain)) Reflect.set(instance, key, typed(type, key, value));
+  for (const [key, value] of Object.entries(plain))
+    if (value !== undefined) Reflect.set(instance, key, typed(type, key, value));
   return instance;
 }
 

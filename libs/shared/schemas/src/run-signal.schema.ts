@@ -7,6 +7,7 @@ export const THRESHOLD_SIGNALS = Object.freeze([
   'COST_LIMIT_EXCEEDED',
   'RUN_FAILED',
 ] as const);
+/** One of {@link THRESHOLD_SIGNALS}. */
 export type ThresholdSignal = (typeof THRESHOLD_SIGNALS)[number];
 
 /** The risk level that each known signal raises a run to. @see run_signal_driver.py, SIGNAL_TO_RISK_LEVEL */

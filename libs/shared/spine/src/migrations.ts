@@ -4,6 +4,7 @@ import { isHocMigration } from '@hoc/shared/models';
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm';
 import { ready } from './ready';
 
+/** Which migrations run, and in which direction. */
 export interface MigrationOptions {
   /** `down` reverts the last migration, or all down to (not including) `to`. */
   readonly direction?: 'up' | 'down';
@@ -15,6 +16,7 @@ export interface MigrationOptions {
   readonly onProgress?: (progress: MigrationProgress) => void;
 }
 
+/** One migration that is done, of how many. */
 export interface MigrationProgress {
   readonly name: string;
   readonly index: number;

@@ -11,6 +11,7 @@ import {
 import { isInTransaction, pgErrorToHocError, withClient } from '@hoc/shared/drivers';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 
+/** The isolation levels of PostgreSQL that differ. */
 export type IsolationLevel = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE';
 
 /** How one unit of work runs. */

@@ -38,6 +38,7 @@ export interface MemoryLogger extends Logger {
   readonly entries: readonly LogEntry[];
 }
 
+/** A logger that keeps its entries, in order, for a spec to read. */
 export function memoryLogger(): MemoryLogger {
   const entries: LogEntry[] = [];
   const at =
