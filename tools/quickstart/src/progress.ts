@@ -2,7 +2,7 @@ import { Presets, SingleBar } from 'cli-progress';
 
 /** Progress of one long piece of work. */
 export interface Progress {
-  readonly start: (total: number, label: string) => void;
+  readonly start: (total: number, label: string, unit?: string) => void;
   readonly update: (done: number, rows: number) => void;
   readonly stop: () => void;
 }
@@ -15,13 +15,13 @@ export function createProgress(stderr: NodeJS.WriteStream): Progress {
 }
 
 function bar(stream: NodeJS.WriteStream): Progress {
-  const format = '{label} {bar} {percentage}% | {rows} calls | {rate}/s';
+  const format = '{label} {bar} {percentage}% | {rows} {unit} | {rate}/s';
   const widget = new SingleBar({ format, stream, hideCursor: true, clearOnComplete: false }, Presets.shades_classic);
   let began = 0;
   return {
-    start: (total, label) => {
+    start: (total, label, unit = 'calls') => {
       began = Date.now();
-      widget.start(Math.max(total, 1), 0, { label, rows: 0, rate: 0 });
+      widget.start(Math.max(total, 1), 0, { label, unit, rows: 0, rate: 0 });
     },
     update: (done, rows) => widget.update(done, { rows, rate: rateOf(rows, began) }),
     stop: () => widget.stop(),
@@ -29,13 +29,13 @@ function bar(stream: NodeJS.WriteStream): Progress {
 }
 
 function lines(stream: NodeJS.WriteStream): Progress {
-  let [began, last, label, seen] = [0, 0, '', 0];
+  let [began, last, label, unit, seen] = [0, 0, '', 'calls', 0];
   const say = (): void => {
-    stream.write(`${label}: ${seen} calls, ${rateOf(seen, began)}/s\n`);
+    stream.write(`${label}: ${seen} ${unit}, ${rateOf(seen, began)}/s\n`);
   };
   return {
-    start: (_total, what) => {
-      [began, last, label, seen] = [Date.now(), Date.now(), what, 0];
+    start: (_total, what, of = 'calls') => {
+      [began, last, label, unit, seen] = [Date.now(), Date.now(), what, of, 0];
     },
     update: (_done, rows) => {
       seen = rows;

@@ -6,7 +6,7 @@ import type { Arguments } from './arguments';
 import { importFile, type OpenedSource } from './import-file';
 import { type Output, printFile, printWorkload } from './output';
 import { loadPrices } from './prices';
-import { createProgress } from './progress';
+import { createProgress, type Progress } from './progress';
 import { openRejects } from './rejects';
 import { runWorkload } from './run-workload';
 import { openSource } from './sources';
@@ -24,10 +24,11 @@ export async function quickstart(args: Arguments, output: Output, signal: AbortS
     const url = args.url ?? (await localServer(args, output, cleanup));
     const app = openHoc(url);
     cleanup.push(() => app.close());
-    await migrate(app, output);
+    const progress = createProgress(process.stderr);
+    await migrate(app, progress);
     const rejects = openRejects(args.rejects, output.stderr);
-    const context = { app, args, prices, rejects, progress: createProgress(process.stderr), signal };
-    if (sources.length === 0) printWorkload(await runWorkload(app, context.progress, signal), output);
+    const context = { app, args, prices, rejects, progress, signal };
+    if (sources.length === 0) printWorkload(await runWorkload(app, progress, signal), output);
     for (const source of sources) printFile(await importFile(source, context), output);
     await rejects.close();
     return rejects.count() > 0 ? 2 : 0;
@@ -60,11 +61,18 @@ async function localServer(args: Arguments, output: Output, cleanup: (() => Prom
   return server.url;
 }
 
-async function migrate(app: App, output: Output): Promise<void> {
+async function migrate(app: App, progress: Progress): Promise<void> {
+  let begun = false;
   const { applied } = await app.migrate({
-    onProgress: ({ name, index, total }) => output.stderr(`migrating ${index + 1}/${total} ${name}\n`),
+    onProgress: ({ index, total }) => {
+      if (!begun) progress.start(total, 'migrating', 'migrations');
+      begun = true;
+      progress.update(index, index);
+    },
   });
-  if (applied.length > 0) output.stderr(`${applied.length} migrations applied\n`);
+  if (!begun) return;
+  progress.update(applied.length, applied.length);
+  progress.stop();
 }
 
 /** Code and message, no stack; and what to do. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { TransactionRequiredError } from '@hoc/shared/kernel';
+import { type HocError, TransactionRequiredError, UnavailableError } from '@hoc/shared/kernel';
 import type { QueryRunner } from 'typeorm';
 import type { DriverManager } from './driver-manager';
 import { readColumn } from './column-types';
@@ -22,9 +22,11 @@ export interface PgClient {
   query<Stream extends { submit: (...args: never[]) => void }>(stream: Stream): Stream;
   /** The protocol below the client: tells the tag of each command that completed. */
   readonly connection: {
+    readonly stream: { readonly destroyed: boolean };
     on(event: 'commandComplete', listener: (message: { readonly text: string }) => void): unknown;
     off(event: 'commandComplete', listener: (message: { readonly text: string }) => void): unknown;
   };
+  on(event: 'error', listener: (error: Error) => void): unknown;
   end(): Promise<void>;
 }
 
@@ -83,9 +85,7 @@ export async function withClient<T>(
   const extra = (manager.connection.options as { extra?: Readonly<Record<string, unknown>> }).extra;
   const prepared = extra?.[PREPARED_STATEMENTS_OPTION] !== false;
   const own = manager.queryRunner;
-  // A released runner still knows its client, which by now may be in somebody else's transaction.
-  if (own?.isReleased === true)
-    throw new TransactionRequiredError('the unit of work of this manager has ended: a promise of it was not awaited');
+  if (own?.isReleased === true) throw await releasedError(own);
   if (own !== undefined) return work(await clientOf(own), prepared);
   const borrowed = manager.connection.createQueryRunner();
   try {
@@ -95,10 +95,36 @@ export async function withClient<T>(
   }
 }
 
+/**
+ * A released runner still knows its client, which by now may be in somebody else's transaction. TypeORM also releases a
+ * runner whose connection broke: then it is the connection that failed, and not the caller.
+ */
+async function releasedError(runner: QueryRunner): Promise<HocError> {
+  const client = await clientOf(runner);
+  if (broken.has(client) || client.connection.stream.destroyed)
+    return new UnavailableError('the connection to the database failed', {
+      retryable: true,
+      details: { reason: 'connection' },
+    });
+  return new TransactionRequiredError('the unit of work of this manager has ended: a promise of it was not awaited');
+}
+
+const broken = new WeakSet<object>();
+const watched = new WeakSet<object>();
+
+/** pg says an idle connection's end as an event, and nowhere else. */
+function watch(client: PgClient): PgClient {
+  if (!watched.has(client)) {
+    watched.add(client);
+    client.on('error', () => broken.add(client));
+  }
+  return client;
+}
+
 /** TypeORM types the connection as `any`; for PostgreSQL it is the pg client. */
 async function clientOf(runner: QueryRunner): Promise<PgClient> {
   const client: PgClient = await runner.connect();
-  return client;
+  return watch(client);
 }
 
 const namesOf = new WeakMap<object, Set<string>>();
