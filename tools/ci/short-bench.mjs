@@ -18,6 +18,21 @@ const [ROUNDS, BATCHES, ROWS] = [5, 10, 1000];
 const GATE = 0.7;
 const TARGET = { tenantId: 't', integrationId: 'i' };
 
+/** The base: the same statement by hand. It checks no argument and compares no content. */
+const HAND = `WITH inserted AS (
+  INSERT INTO cus_llm_usage (tenant_id, id, integration_id, call_id, provider, model, tokens_in, tokens_out, cost_cents, latency_ms, metadata, created_at, recorded_at)
+  SELECT 't', u.*, now() FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::numeric[], $9::int[], $10::jsonb[], $11::timestamptz[])
+    AS u(id, integration_id, call_id, provider, model, tokens_in, tokens_out, cost, latency, metadata, at) ORDER BY u.call_id
+  ON CONFLICT (tenant_id, call_id) DO NOTHING RETURNING *
+), daily AS (
+  INSERT INTO cus_usage_daily AS d (tenant_id, integration_id, date, total_calls, total_tokens_in, total_tokens_out, total_cost_cents, latency_total_ms, latency_count, updated_at)
+  SELECT 't', integration_id, (created_at AT TIME ZONE 'UTC')::date, count(*), sum(tokens_in), sum(tokens_out), sum(cost_cents), sum(latency_ms), count(latency_ms), now()
+  FROM inserted GROUP BY 2, 3 ORDER BY 2, 3
+  ON CONFLICT (tenant_id, integration_id, date) DO UPDATE SET total_calls = d.total_calls + EXCLUDED.total_calls, total_tokens_in = d.total_tokens_in + EXCLUDED.total_tokens_in,
+    total_tokens_out = d.total_tokens_out + EXCLUDED.total_tokens_out, total_cost_cents = d.total_cost_cents + EXCLUDED.total_cost_cents,
+    latency_total_ms = d.latency_total_ms + EXCLUDED.latency_total_ms, latency_count = d.latency_count + EXCLUDED.latency_count
+) SELECT id, call_id FROM inserted`;
+
 const server = await startEphemeral({ durable: true });
 const folder = mkdtempSync(join(tmpdir(), 'hoc-bench-'));
 const clock = { now: () => new Date() };
@@ -77,20 +92,6 @@ async function byEngine(prefix, batches) {
     return performance.now() - start;
   }).then((rate) => verified(rate, batches, prefix));
 }
-
-const HAND = `WITH inserted AS (
-  INSERT INTO cus_llm_usage (tenant_id, id, integration_id, call_id, provider, model, tokens_in, tokens_out, cost_cents, latency_ms, metadata, created_at, recorded_at)
-  SELECT 't', u.*, now() FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::numeric[], $9::int[], $10::jsonb[], $11::timestamptz[])
-    AS u(id, integration_id, call_id, provider, model, tokens_in, tokens_out, cost, latency, metadata, at) ORDER BY u.call_id
-  ON CONFLICT (tenant_id, call_id) DO NOTHING RETURNING *
-), daily AS (
-  INSERT INTO cus_usage_daily AS d (tenant_id, integration_id, date, total_calls, total_tokens_in, total_tokens_out, total_cost_cents, latency_total_ms, latency_count, updated_at)
-  SELECT 't', integration_id, (created_at AT TIME ZONE 'UTC')::date, count(*), sum(tokens_in), sum(tokens_out), sum(cost_cents), sum(latency_ms), count(latency_ms), now()
-  FROM inserted GROUP BY 2, 3 ORDER BY 2, 3
-  ON CONFLICT (tenant_id, integration_id, date) DO UPDATE SET total_calls = d.total_calls + EXCLUDED.total_calls, total_tokens_in = d.total_tokens_in + EXCLUDED.total_tokens_in,
-    total_tokens_out = d.total_tokens_out + EXCLUDED.total_tokens_out, total_cost_cents = d.total_cost_cents + EXCLUDED.total_cost_cents,
-    latency_total_ms = d.latency_total_ms + EXCLUDED.latency_total_ms, latency_count = d.latency_count + EXCLUDED.latency_count
-) SELECT id, call_id FROM inserted`;
 
 async function byHand(prefix, batches) {
   return timed(batches, async (batch) => {

@@ -186,11 +186,18 @@ const COMPARE: Statement<ComparedRow> = statement(
   'compare_usage',
   `SELECT u.index, s.id, ${SAME_CONTENT} AS same
    FROM unnest(${ARRAYS}, $${FIRST_ARRAY + RECORD_COLUMNS.length}::integer[]) AS u(${NAMES}, index)
-   JOIN cus_llm_usage s ON s.tenant_id = $1 AND s.call_id = u.call_id
+   CROSS JOIN LATERAL (SELECT * FROM cus_llm_usage WHERE tenant_id = $1 AND call_id = u.call_id LIMIT 1) AS s
    WHERE $2::timestamptz IS NOT NULL`,
+  { replan: true },
 );
 
+/** One index look-up per id. Planned anew: the plan of a small table would read the whole one later on. */
 const STORED_CALL_IDS: Statement<{ call_id: string }> = statement(
   'stored_call_ids',
-  'SELECT call_id FROM cus_llm_usage WHERE tenant_id = $1 AND call_id = ANY($2::text[])',
+  `SELECT s.call_id
+   FROM unnest($2::text[]) AS u(call_id)
+   CROSS JOIN LATERAL (
+     SELECT call_id FROM cus_llm_usage WHERE tenant_id = $1 AND call_id = u.call_id LIMIT 1
+   ) AS s`,
+  { replan: true },
 );
