@@ -57,6 +57,7 @@ export {
   JSON_MAX_BYTES,
   JSON_MAX_DEPTH,
   type JsonObject,
+  jsonObjectText,
   type JsonValue,
   sha256Hex,
 } from './json';

@@ -17,13 +17,18 @@ export const JSON_MAX_DEPTH = 20;
  * @throws InvalidArgumentError naming `field`
  */
 export function assertJsonObject(value: unknown, field: string): JsonObject {
+  return JSON.parse(jsonObjectText(value, field), (_key, member: unknown) => Object.freeze(member)) as JsonObject;
+}
+
+/** The canonical text of what {@link assertJsonObject} takes: for a `jsonb` parameter. @throws InvalidArgumentError as it does */
+export function jsonObjectText(value: unknown, field: string): string {
   if (!isPlainObject(value)) throw invalid(field, 'object', `${field} must be a plain JSON object`);
   const fault = jsonFault(value, JSON_MAX_DEPTH, { storable: true });
   if (fault !== null) throw invalid(field, fault, `${field} must be a plain JSON object: ${fault}`);
   const text = serialise(value);
   if (Buffer.byteLength(text, 'utf8') > JSON_MAX_BYTES)
     throw invalid(field, 'size', `${field} must not exceed ${JSON_MAX_BYTES} bytes`);
-  return JSON.parse(text, (_key, member: unknown) => Object.freeze(member)) as JsonObject;
+  return text;
 }
 
 /**

@@ -11,14 +11,13 @@ import {
   assertDate,
   assertId,
   assertInt,
-  assertJsonObject,
   assertObject,
   assertOneOf,
-  canonicalJson,
   CUS_POLICY_RESULTS,
   HocError,
   invalid,
   InvalidArgumentError,
+  jsonObjectText,
   textFault,
   toMoney,
 } from '@hoc/shared/kernel';
@@ -83,7 +82,7 @@ export function toUsageRecord(usage: NewUsage, index: number, now: Date): UsageR
     errorMessage: optional(usage.errorMessage, (value) =>
       assertText(value, 'errorMessage', USAGE_TEXT_MAX.errorMessage),
     ),
-    metadata: usage.metadata === undefined ? '{}' : canonicalJson(assertJsonObject(usage.metadata, 'metadata')),
+    metadata: usage.metadata === undefined ? '{}' : jsonObjectText(usage.metadata, 'metadata'),
     occurredAt: optional(usage.occurredAt, (value) => assertOccurredAt(value, now)),
   };
 }
