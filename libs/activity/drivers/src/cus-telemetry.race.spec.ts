@@ -70,13 +70,14 @@ async function dawdle(manager: EntityManager, upToMs: number): Promise<void> {
 }
 const isStream = (given: unknown): boolean => typeof given === 'object' && given !== null && 'pipe' in given;
 
-/** What the spine does, which drivers may not import: again after a deadlock. */
+/** What the spine does, which drivers may not import: again after a deadlock, later each time and never in step. */
 async function again<T>(source: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1)
     try {
       return await source.transaction(work);
     } catch (error) {
-      if (!UnavailableError.is(error) || error.details['reason'] !== 'deadlock' || attempt === 10) throw error;
+      if (!UnavailableError.is(error) || error.details['reason'] !== 'deadlock' || attempt === 100) throw error;
+      await wait(random(40 * Math.min(attempt, 20)));
     }
 }
 
