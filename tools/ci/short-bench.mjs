@@ -18,19 +18,23 @@ const [ROUNDS, BATCHES, ROWS] = [5, 10, 1000];
 const GATE = 0.7;
 const TARGET = { tenantId: 't', integrationId: 'i' };
 
-/** The base: the same statement by hand. It checks no argument and compares no content. */
+/** The base: the same statement by hand, on all columns of a call. It checks no argument and compares no content. */
 const HAND = `WITH inserted AS (
-  INSERT INTO cus_llm_usage (tenant_id, id, integration_id, call_id, provider, model, tokens_in, tokens_out, cost_cents, latency_ms, metadata, created_at, recorded_at)
-  SELECT 't', u.*, now() FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::numeric[], $9::int[], $10::jsonb[], $11::timestamptz[])
-    AS u(id, integration_id, call_id, provider, model, tokens_in, tokens_out, cost, latency, metadata, at) ORDER BY u.call_id
+  INSERT INTO cus_llm_usage (tenant_id, id, integration_id, session_id, agent_id, call_id, provider, model, tokens_in, tokens_out, cost_cents, latency_ms, policy_result,
+    error_code, error_message, metadata, created_at, recorded_at)
+  SELECT 't', u.*, now() FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::numeric[], $11::int[], $12::text[],
+    $13::text[], $14::text[], $15::jsonb[], $16::timestamptz[])
+    AS u(id, integration_id, session_id, agent_id, call_id, provider, model, tokens_in, tokens_out, cost, latency, policy, error_code, error_message, metadata, at) ORDER BY u.call_id
   ON CONFLICT (tenant_id, call_id) DO NOTHING RETURNING *
 ), daily AS (
-  INSERT INTO cus_usage_daily AS d (tenant_id, integration_id, date, total_calls, total_tokens_in, total_tokens_out, total_cost_cents, latency_total_ms, latency_count, updated_at)
-  SELECT 't', integration_id, (created_at AT TIME ZONE 'UTC')::date, count(*), sum(tokens_in), sum(tokens_out), sum(cost_cents), sum(latency_ms), count(latency_ms), now()
+  INSERT INTO cus_usage_daily AS d (tenant_id, integration_id, date, total_calls, total_tokens_in, total_tokens_out, total_cost_cents, latency_total_ms, latency_count, error_count, blocked_count, updated_at)
+  SELECT 't', integration_id, (created_at AT TIME ZONE 'UTC')::date, count(*), sum(tokens_in), sum(tokens_out), sum(cost_cents), sum(latency_ms), count(latency_ms),
+    count(error_code), count(*) FILTER (WHERE policy_result = 'blocked'), now()
   FROM inserted GROUP BY 2, 3 ORDER BY 2, 3
   ON CONFLICT (tenant_id, integration_id, date) DO UPDATE SET total_calls = d.total_calls + EXCLUDED.total_calls, total_tokens_in = d.total_tokens_in + EXCLUDED.total_tokens_in,
     total_tokens_out = d.total_tokens_out + EXCLUDED.total_tokens_out, total_cost_cents = d.total_cost_cents + EXCLUDED.total_cost_cents,
-    latency_total_ms = d.latency_total_ms + EXCLUDED.latency_total_ms, latency_count = d.latency_count + EXCLUDED.latency_count
+    latency_total_ms = d.latency_total_ms + EXCLUDED.latency_total_ms, latency_count = d.latency_count + EXCLUDED.latency_count,
+    error_count = d.error_count + EXCLUDED.error_count, blocked_count = d.blocked_count + EXCLUDED.blocked_count
 ) SELECT id, call_id FROM inserted`;
 
 const server = await startEphemeral({ durable: true });
@@ -71,6 +75,9 @@ try {
 function rows(prefix) {
   return Array.from({ length: ROWS }, (_, n) => ({
     integrationId: 'i',
+    sessionId: `session-${n % 50}`,
+    agentId: 'agent-1',
+    policyResult: 'allowed',
     callId: `${prefix}-${String((n * 7919) % ROWS).padStart(5, '0')}`,
     provider: 'openai',
     model: 'gpt-4o',
@@ -101,6 +108,8 @@ async function byHand(prefix, batches) {
     const values = [
       column((u) => `id-${u.callId}`),
       column((u) => u.integrationId),
+      column((u) => u.sessionId),
+      column((u) => u.agentId),
       column((u) => u.callId),
       column((u) => u.provider),
       column((u) => u.model),
@@ -108,6 +117,9 @@ async function byHand(prefix, batches) {
       column((u) => u.tokensOut),
       column((u) => u.costCents),
       column((u) => u.latencyMs),
+      column((u) => u.policyResult),
+      column(() => null),
+      column(() => null),
       column((u) => JSON.stringify(u.metadata)),
       column((u) => u.occurredAt.toISOString()),
     ];

@@ -198,9 +198,7 @@ export class CusTelemetryEngine {
     records: readonly { readonly index: number; readonly usage: NewUsage }[],
     errors: readonly BatchIngestItem[],
   ): Promise<BatchIngestResult> {
-    const accepted = await this.withIntegration(tenantId, records);
-    const lost = records.filter((record) => !accepted.has(record));
-    const kept = records.filter((record) => accepted.has(record));
+    const { kept, lost } = await this.withIntegration(tenantId, records);
     // The driver takes its time of the insert at once, while the write itself may last over a midnight.
     const now = this.deps.clock.now();
     const outcomes = await this.driver.createUsageBatch(
@@ -214,28 +212,30 @@ export class CusTelemetryEngine {
         const index = kept[place]?.index ?? place;
         return { index, callId, status: status === 'created' ? 'accepted' : status, id };
       }),
-    ].sort((a, b) => a.index - b.index);
-    const taken = new Set(outcomes.flatMap((outcome, place) => (outcome.status === 'created' ? [kept[place]] : [])));
-    const days = [...taken].flatMap((record) => (record ? utcDayOf(record.usage.occurredAt ?? now) : []));
-    return result(items, [...new Set(days)].sort());
+    ];
+    if (errors.length + lost.length > 0) items.sort((a, b) => a.index - b.index);
+    const taken = kept.filter((_, place) => outcomes[place]?.status === 'created');
+    return result(items, daysOf(taken, now));
   }
 
   /** Records whose integration exists; and, of the others, those whose call is stored: a replay outlives its integration. */
   private async withIntegration<R extends { readonly usage: NewUsage }>(
     tenantId: string,
     records: readonly R[],
-  ): Promise<ReadonlySet<R>> {
+  ): Promise<{ readonly kept: readonly R[]; readonly lost: readonly R[] }> {
     const wanted = [...new Set(records.map(({ usage }) => usage.integrationId))];
     const found = new Set<string>();
     for (let at = 0; at < wanted.length; at += 1000)
       for (const id of (await this.driver.fetchIntegrationsBatch(tenantId, wanted.slice(at, at + 1000))).keys())
         found.add(id);
+    if (found.size === wanted.length) return { kept: records, lost: [] };
     const orphans = records.filter(({ usage }) => !found.has(usage.integrationId));
     const replays = new Set<string>();
     const calls = orphans.map(({ usage }) => usage.callId);
     for (let at = 0; at < calls.length; at += 5000)
       for (const id of await this.driver.fetchCallIdsBatch(tenantId, calls.slice(at, at + 5000))) replays.add(id);
-    return new Set(records.filter(({ usage }) => found.has(usage.integrationId) || replays.has(usage.callId)));
+    const isKept = ({ usage }: R): boolean => found.has(usage.integrationId) || replays.has(usage.callId);
+    return { kept: records.filter(isKept), lost: records.filter((record) => !isKept(record)) };
   }
 
   /** Half-open UTC days: to defaults to tomorrow, from to 30 days before to. */
@@ -249,6 +249,18 @@ export class CusTelemetryEngine {
     return { fromDate, toDate };
   }
 }
+
+/** The UTC days of the calls, sorted. Most calls of a batch share one, so a day is printed once. */
+function daysOf(records: readonly { readonly usage: NewUsage }[], now: Date): readonly IsoDate[] {
+  const instants = new Map<number, Date>();
+  for (const { usage } of records) {
+    const at = usage.occurredAt ?? now;
+    instants.set(Math.floor(at.getTime() / DAY_MS), at);
+  }
+  return [...instants.values()].map((at) => utcDayOf(at)).sort();
+}
+
+const DAY_MS = 86_400_000;
 
 function result(items: readonly BatchIngestItem[], affectedDays: readonly IsoDate[]): BatchIngestResult {
   const count = (status: BatchIngestItem['status']): number => items.filter((item) => item.status === status).length;

@@ -14,4 +14,4 @@ export {
   withClient,
 } from './statement';
 export { assertInTransaction, isInTransaction } from './transaction';
-export { chunksOf, compareBytes, instantText, toColumns } from './unnest';
+export { type ArrayValue, chunksOf, compareBytes, instantText, toColumns } from './unnest';

@@ -14,6 +14,8 @@ export const MONEY_SCALE = 6;
 export const ZERO_DECIMAL = '0' as DecimalString;
 
 const INPUT = /^-?\d{1,14}(?:\.\d{1,6})?$/;
+/** An input that is canonical already: most are. */
+const CANONICAL = /^(?:0|-?[1-9]\d{0,13})$|^-?(?:0|[1-9]\d{0,13})\.\d{0,5}[1-9]$/;
 const FINITE = /^-?\d+(?:\.\d+)?$/;
 const SCALE_MAX = 1000;
 
@@ -29,7 +31,7 @@ export function toDecimalString(value: string | number | bigint, field = 'amount
   const text = typeof value === 'bigint' || Number.isSafeInteger(value) ? String(value) : value;
   if (typeof text !== 'string' || !INPUT.test(text))
     throw invalid(field, 'decimal', `${field} must be a decimal text of at most 14 integer and 6 fraction digits`);
-  return canonical(text);
+  return CANONICAL.test(text) ? (text as DecimalString) : canonical(text);
 }
 
 /** A caller's amount of money in cents, not negative. @throws InvalidArgumentError as {@link toDecimalString}, and below 0 */

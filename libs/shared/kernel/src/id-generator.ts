@@ -48,9 +48,13 @@ export function uuidV7Generator(clock: Clock, randomBytes: (n: number) => Uint8A
 }
 
 function format(timestamp: number, counter: number, random: Uint8Array): string {
-  const time = hex(timestamp, 12);
-  const tail = [...random].map((byte, index) => hex(index === 0 ? (byte & 0x3f) | 0x80 : byte, 2)).join('');
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(counter, 3)}-${tail.slice(0, 4)}-${tail.slice(4)}`;
+  const time = timestamp.toString(16).padStart(12, '0');
+  let tail = '';
+  random.forEach((byte, index) => {
+    if (index === 2) tail += '-';
+    tail += HEX[index === 0 ? (byte & 0x3f) | 0x80 : byte] ?? '';
+  });
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${counter.toString(16).padStart(3, '0')}-${tail}`;
 }
 
-const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));

@@ -5,8 +5,12 @@ export type TextFault = 'type' | 'length' | 'blank' | 'control_character' | 'nul
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const CONTROL = /\p{Cc}/u;
 
+/** Most identifiers: no blank, no control character, nothing beyond ASCII, so a code point is a unit. */
+const PLAIN_ID = /^[\x21-\x7e]+$/;
+
 /** First fault of an identifier, or null: `min`–`max` code points, no control character, not only white space. */
 export function idFault(value: unknown, max: number): TextFault | null {
+  if (typeof value === 'string' && value.length <= max && PLAIN_ID.test(value)) return null;
   const fault = textFault(value, 1, max);
   if (fault !== null) return fault;
   const text = value as string;
@@ -17,14 +21,21 @@ export function idFault(value: unknown, max: number): TextFault | null {
 /** First fault of a free text, or null: `min`–`max` code points, no U+0000 (`text` can't hold it), no lone surrogate. */
 export function textFault(value: unknown, min: number, max: number): TextFault | null {
   if (typeof value !== 'string') return 'type';
-  // A code point is at most two units, so a longer string needs no counting.
-  if (value.length > max * 2 || codePoints(value) > max || codePoints(value) < min) return 'length';
+  if (!hasLength(value, min, max)) return 'length';
   if (value.includes('\0')) return 'nul';
   return hasLoneSurrogate(value) ? 'surrogate' : null;
 }
 
 /** Whether the text holds half a surrogate pair. */
 export const hasLoneSurrogate = (text: string): boolean => LONE_SURROGATE.test(text);
+
+/** A code point is one or two units, so most lengths are decided without counting. */
+function hasLength(text: string, min: number, max: number): boolean {
+  if (text.length < min || text.length > max * 2) return false;
+  if (text.length <= max && text.length >= min * 2) return true;
+  const points = codePoints(text);
+  return points >= min && points <= max;
+}
 
 function codePoints(text: string): number {
   let count = 0;

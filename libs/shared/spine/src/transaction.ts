@@ -114,13 +114,29 @@ async function oneAttempt<T>(
 }
 
 async function begin(runner: QueryRunner, options: TransactionOptions): Promise<void> {
-  await runner.startTransaction(options.isolation ?? 'READ COMMITTED');
+  const isolation = options.isolation ?? 'READ COMMITTED';
+  await (isolation === (await defaultIsolationOf(runner))
+    ? runner.startTransaction()
+    : runner.startTransaction(isolation));
   const settings = [
     options.readOnly === true ? 'SET TRANSACTION READ ONLY' : null,
     localTimeout('statement_timeout', options.statementTimeoutMs),
     localTimeout('lock_timeout', options.lockTimeoutMs),
   ].filter((setting) => setting !== null);
   if (settings.length > 0) await runner.query(settings.join('; '));
+}
+
+const defaults = new WeakMap<object, string>();
+
+/** Asked once per connection: naming the level that the session has anyway costs each transaction a round trip. */
+async function defaultIsolationOf(runner: QueryRunner): Promise<string> {
+  const client = await withClient(runner.manager, (own) => Promise.resolve(own));
+  const known = defaults.get(client);
+  if (known !== undefined) return known;
+  const rows: { default_transaction_isolation: string }[] = await runner.query('SHOW default_transaction_isolation');
+  const level = (rows[0]?.default_transaction_isolation ?? '').toUpperCase();
+  defaults.set(client, level);
+  return level;
 }
 
 function localTimeout(name: string, ms: number | undefined): string | null {

@@ -1,6 +1,6 @@
 import { addDecimal, fromPgNumeric } from '@hoc/shared/kernel';
 import { compareBytes, type DriverManager, run, statement, toColumns } from '@hoc/shared/drivers';
-import { ADD_TO_DAILY, type DaySumJson, type InsertedRow, type WriteContext } from './usage-write.query';
+import { ADD_TO_DAILY, type DaySumJson, type WriteContext } from './usage-write.query';
 
 /** Adds the sums of all chunks to their days: the transaction's last statement, so that no day is held while a chunk waits. */
 export async function addToDaily(
@@ -12,9 +12,6 @@ export async function addToDaily(
   const columns = toColumns(addUp(sums), READERS);
   await run(manager, ADD, [context.tenantId, context.recordedAt, ...columns]);
 }
-
-/** The sums among what an insert gave back. */
-export const sumsOf = (rows: readonly InsertedRow[]): readonly DaySumJson[] => rows.flatMap((row) => row.sums ?? []);
 
 /** One entry per integration and day. Whole numbers stay far below 2⁵³: a batch has at most 20,000 bounded records. */
 export function addUp(sums: readonly DaySumJson[]): readonly DaySumJson[] {

@@ -1,55 +1,57 @@
 import type { UsageBatchOutcome } from '@hoc/activity/schemas';
 import type { UsageRecord } from './usage-record.rules';
 
-type Identified = UsageRecord & { readonly id: string };
-
 /** What has become of each record of a batch, and what has not been settled yet. */
 export interface BatchLedger {
   /** The first record of each call id, in call-id order. */
-  readonly leaders: readonly Identified[];
+  readonly leaders: readonly UsageRecord[];
   /** All records. */
-  readonly records: readonly Identified[];
-  readonly leads: (record: Identified) => boolean;
+  readonly records: readonly UsageRecord[];
+  readonly leads: (record: UsageRecord) => boolean;
   /** The leaders of these call ids were inserted. */
   readonly created: (callIds: readonly string[]) => void;
   /** These records met a stored call: of the same content, or of another one. */
   readonly compared: (rows: readonly { readonly index: number; readonly id: string; readonly same: boolean }[]) => void;
   /** Records of the leaders' call ids, leaders and later ones, that have no outcome yet. */
-  readonly unsettledOf: (leaders: readonly Identified[]) => readonly Identified[];
+  readonly unsettledOf: (leaders: readonly UsageRecord[]) => readonly UsageRecord[];
   /** In input order. */
   readonly outcomes: () => readonly UsageBatchOutcome[];
 }
 
 /** A ledger of records in input order; `compare` is the order of the database's keys. */
-export function openLedger(records: readonly Identified[], compare: (a: string, b: string) => number): BatchLedger {
-  const byCall = new Map<string, Identified[]>();
+export function openLedger(records: readonly UsageRecord[], compare: (a: string, b: string) => number): BatchLedger {
+  const leaderOf = new Map<string, UsageRecord>();
+  /** Later records of a call id: most batches have none. */
+  const followersOf = new Map<string, UsageRecord[]>();
   for (const record of records) {
-    const same = byCall.get(record.callId);
-    if (same === undefined) byCall.set(record.callId, [record]);
-    else same.push(record);
+    if (!leaderOf.has(record.callId)) leaderOf.set(record.callId, record);
+    else followersOf.set(record.callId, [...(followersOf.get(record.callId) ?? []), record]);
   }
-  const groupOf = (callId: string): readonly Identified[] => byCall.get(callId) ?? [];
-  const outcomes = new Map<number, UsageBatchOutcome>();
-  const settle = (record: Identified, status: UsageBatchOutcome['status'], id: string | null): void => {
-    outcomes.set(record.index, Object.freeze({ index: record.index, callId: record.callId, status, id }));
+  const outcomes: (UsageBatchOutcome | undefined)[] = new Array<undefined>(records.length).fill(undefined);
+  const settle = (record: UsageRecord, status: UsageBatchOutcome['status'], id: string | null): void => {
+    outcomes[record.index] = Object.freeze({ index: record.index, callId: record.callId, status, id });
   };
-  const at = new Map(records.map((record) => [record.index, record]));
+  const isOpen = (record: UsageRecord): boolean => outcomes[record.index] === undefined;
   return {
-    leaders: [...byCall.keys()].sort(compare).flatMap((callId) => groupOf(callId).slice(0, 1)),
+    leaders: [...leaderOf.values()].sort((a, b) => compare(a.callId, b.callId)),
     records,
-    leads: (record) => groupOf(record.callId)[0] === record,
+    leads: (record) => leaderOf.get(record.callId) === record,
     created: (callIds) => {
-      for (const callId of callIds)
-        for (const leader of groupOf(callId).slice(0, 1)) settle(leader, 'created', leader.id);
+      for (const callId of callIds) {
+        const leader = leaderOf.get(callId);
+        if (leader !== undefined) settle(leader, 'created', leader.id);
+      }
     },
     compared: (rows) => {
       for (const { index, id, same } of rows) {
-        const record = at.get(index);
+        const record = records[index];
         if (record !== undefined) settle(record, same ? 'duplicate' : 'conflict', same ? id : null);
       }
     },
-    unsettledOf: (leaders) =>
-      leaders.flatMap((leader) => groupOf(leader.callId)).filter((record) => !outcomes.has(record.index)),
-    outcomes: () => Object.freeze(records.flatMap((record) => outcomes.get(record.index) ?? [])),
+    unsettledOf: (leaders) => [
+      ...leaders.filter(isOpen),
+      ...(followersOf.size === 0 ? [] : leaders.flatMap(({ callId }) => followersOf.get(callId) ?? []).filter(isOpen)),
+    ],
+    outcomes: () => Object.freeze(outcomes.filter((outcome) => outcome !== undefined)),
   };
 }

@@ -1,21 +1,21 @@
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type DriverManager, run, statement, withClient } from '@hoc/shared/drivers';
-import { addToDaily, sumsOf } from './add-to-daily.query';
+import { type DriverManager, run, runOne, statement, withClient } from '@hoc/shared/drivers';
+import { addToDaily } from './add-to-daily.query';
 import type { BatchLedger } from './batch-ledger.rules';
 import { contention, WRITE_ROUNDS } from './create-usage.driver';
 import {
   type ComparedRow,
   type DaySumJson,
-  type IdentifiedRecord,
   insertFrom,
-  INSERTED_AND_SUMS,
   type InsertedRow,
   recordValues,
   SAME_CONTENT,
+  SUMS,
   USAGE_COPY_COLUMNS,
   type WriteContext,
 } from './usage-write.query';
+import type { UsageRecord } from './usage-record.rules';
 
 /** `from` of `pg-copy-streams`: a COPY FROM STDIN that a client runs and a stream fills. */
 export type CopyFrom = (text: string) => Writable & { submit: (...args: never[]) => void };
@@ -45,9 +45,9 @@ export async function copyUsage(
   const sums: DaySumJson[] = [];
   for (let round = 0; ; round += 1) {
     if (round === WRITE_ROUNDS) throw contention();
-    const rows = await run(manager, MERGE, [context.tenantId, context.recordedAt]);
-    ledger.created(rows.flatMap((row) => row.call_id ?? []));
-    sums.push(...sumsOf(rows));
+    const inserted = await runOne(manager, MERGE, [context.tenantId, context.recordedAt]);
+    ledger.created(inserted?.call_ids ?? []);
+    sums.push(...(inserted?.sums ?? []));
     if (ledger.unsettledOf(ledger.leaders).length > 0) ledger.compared(await run(manager, COMPARE, [context.tenantId]));
     if (ledger.unsettledOf(ledger.leaders).length === 0) break;
   }
@@ -66,7 +66,7 @@ async function fill(manager: DriverManager, ledger: BatchLedger, copy: CopyFrom)
 }
 
 /** One line of COPY's text format. */
-export function copyLine(record: IdentifiedRecord, leads: boolean): string {
+export function copyLine(record: UsageRecord, leads: boolean): string {
   return `${[...recordValues(record), record.index, leads].map(copyText).join('\t')}\n`;
 }
 
@@ -89,7 +89,8 @@ const CREATE_TABLE = statement<never>(
 
 const MERGE = statement<InsertedRow>(
   'usage_copy_merge',
-  `WITH ${insertFrom('(SELECT * FROM hoc_usage_copy WHERE leads) AS u')} ${INSERTED_AND_SUMS}`,
+  `WITH ${insertFrom('(SELECT * FROM hoc_usage_copy WHERE leads) AS u')}
+   SELECT array_agg(call_id) AS call_ids, ${SUMS} FROM inserted`,
 );
 
 /**

@@ -1,15 +1,14 @@
 import type { NewUsage, UsageBatchOutcome } from '@hoc/activity/schemas';
 import { assertList, type DriverDeps } from '@hoc/shared/kernel';
 import { assertInTransaction, chunksOf, compareBytes, type DriverManager } from '@hoc/shared/drivers';
-import { addToDaily, sumsOf } from './add-to-daily.query';
+import { addToDaily } from './add-to-daily.query';
 import { type BatchLedger, openLedger } from './batch-ledger.rules';
 import { copyUsage, loadCopy } from './copy-usage.driver';
 import { contention, WRITE_ROUNDS } from './create-usage.driver';
-import { toUsageRecords } from './usage-record.rules';
+import { toUsageRecords, type UsageRecord } from './usage-record.rules';
 import {
   compareUsage,
   type DaySumJson,
-  type IdentifiedRecord,
   insertWithDaily,
   insertWithSums,
   storedCallIds,
@@ -38,7 +37,7 @@ export async function createUsageBatch(
   if (usages.length === 0) return Object.freeze([]);
   if (usages.length > USAGE_CHUNK_ROWS) assertInTransaction(manager);
   const now = deps.clock.now();
-  const records = toUsageRecords(usages, now).map((record) => ({ ...record, id: deps.ids.next() }));
+  const records = toUsageRecords(usages, deps.ids, now);
   const ledger = openLedger(records, compareBytes);
   const context: WriteContext = { tenantId, recordedAt: now.toISOString() };
   const copy = ledger.leaders.length >= USAGE_COPY_MIN_ROWS ? await loadCopy() : null;
@@ -60,7 +59,7 @@ async function writeChunk(
   manager: DriverManager,
   context: WriteContext,
   ledger: BatchLedger,
-  { chunk, single }: { readonly chunk: readonly IdentifiedRecord[]; readonly single: boolean },
+  { chunk, single }: { readonly chunk: readonly UsageRecord[]; readonly single: boolean },
 ): Promise<readonly DaySumJson[]> {
   const sums: DaySumJson[] = [];
   let open = chunk;
@@ -72,9 +71,9 @@ async function writeChunk(
     );
     const unknown = open.filter((record) => !known.has(record.callId));
     if (unknown.length > 0) {
-      const rows = await (single ? insertWithDaily : insertWithSums)(manager, context, unknown);
-      ledger.created(rows.flatMap((row) => row.call_id ?? []));
-      sums.push(...sumsOf(rows));
+      const inserted = await (single ? insertWithDaily : insertWithSums)(manager, context, unknown);
+      ledger.created(inserted.callIds);
+      sums.push(...inserted.sums);
     }
     const unsettled = ledger.unsettledOf(chunk);
     if (unsettled.length > 0) ledger.compared(await compareUsage(manager, context, unsettled));

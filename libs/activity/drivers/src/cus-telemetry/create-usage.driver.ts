@@ -1,8 +1,8 @@
 import type { CreateUsageOutcome, NewUsage } from '@hoc/activity/schemas';
 import { ConflictError, type DriverDeps, UnavailableError } from '@hoc/shared/kernel';
 import type { DriverManager } from '@hoc/shared/drivers';
-import { toUsageRecord } from './usage-record.rules';
-import { compareUsage, type IdentifiedRecord, insertWithDaily, type WriteContext } from './usage-write.query';
+import { toUsageRecord, type UsageRecord } from './usage-record.rules';
+import { compareUsage, insertWithDaily, type WriteContext } from './usage-write.query';
 
 /** A row seen by the insert may be rolled back by its writer before we read it: then we insert again. */
 export const WRITE_ROUNDS = 3;
@@ -15,12 +15,12 @@ export async function createUsage(
   usage: NewUsage,
 ): Promise<CreateUsageOutcome> {
   const now = deps.clock.now();
-  const record: IdentifiedRecord = { ...toUsageRecord(usage, 0, now), id: deps.ids.next() };
+  const record: UsageRecord = toUsageRecord(usage, { index: 0, id: deps.ids.next(), now });
   const context: WriteContext = { tenantId, recordedAt: now.toISOString() };
   const { callId } = record;
   for (let round = 0; round < WRITE_ROUNDS; round += 1) {
-    const [inserted] = await insertWithDaily(manager, context, [record]);
-    if (inserted !== undefined) return Object.freeze({ status: 'created', id: record.id, callId });
+    const { callIds } = await insertWithDaily(manager, context, [record]);
+    if (callIds.length > 0) return Object.freeze({ status: 'created', id: record.id, callId });
     const [stored] = await compareUsage(manager, context, [record]);
     if (stored?.same === true) return Object.freeze({ status: 'duplicate', id: stored.id, callId });
     if (stored !== undefined) throw otherContent(callId, stored.id);

@@ -15,6 +15,7 @@ import {
   assertOneOf,
   CUS_POLICY_RESULTS,
   HocError,
+  type IdGenerator,
   invalid,
   InvalidArgumentError,
   jsonObjectText,
@@ -26,6 +27,8 @@ import {
 export interface UsageRecord {
   /** Place in the caller's list. */
   readonly index: number;
+  /** The id that it gets if it is new. */
+  readonly id: string;
   readonly integrationId: string;
   readonly sessionId: string | null;
   readonly agentId: string | null;
@@ -49,10 +52,10 @@ const EARLIEST = Date.parse(OCCURRED_AT_MIN);
 const SKEW_MS = MAX_CLOCK_SKEW_MINUTES * 60_000;
 
 /** @throws InvalidArgumentError naming the field, and `details.index` in a list */
-export function toUsageRecords(usages: readonly NewUsage[], now: Date): readonly UsageRecord[] {
+export function toUsageRecords(usages: readonly NewUsage[], ids: IdGenerator, now: Date): readonly UsageRecord[] {
   return usages.map((usage, index) => {
     try {
-      return toUsageRecord(usage, index, now);
+      return toUsageRecord(usage, { index, id: ids.next(), now });
     } catch (error) {
       if (!HocError.is(error)) throw error;
       throw new InvalidArgumentError(error.message, { details: { ...error.details, index } });
@@ -61,12 +64,16 @@ export function toUsageRecords(usages: readonly NewUsage[], now: Date): readonly
 }
 
 /** @throws InvalidArgumentError naming the field */
-export function toUsageRecord(usage: NewUsage, index: number, now: Date): UsageRecord {
+export function toUsageRecord(
+  usage: NewUsage,
+  { index, id, now }: { readonly index: number; readonly id: string; readonly now: Date },
+): UsageRecord {
   assertObject(usage, 'usage');
   if (usage.errorMessage !== undefined && usage.errorCode === undefined)
     throw invalid('errorMessage', 'without_code', 'errorMessage needs an errorCode');
   return {
     index,
+    id,
     integrationId: assertId(usage.integrationId, 'integrationId'),
     sessionId: optional(usage.sessionId, (value) => assertId(value, 'sessionId')),
     agentId: optional(usage.agentId, (value) => assertId(value, 'agentId')),

@@ -1,10 +1,13 @@
-import { type DriverManager, run, type Statement, statement, toColumns } from '@hoc/shared/drivers';
+import {
+  type ArrayValue,
+  type DriverManager,
+  run,
+  runOne,
+  type Statement,
+  statement,
+  toColumns,
+} from '@hoc/shared/drivers';
 import type { UsageRecord } from './usage-record.rules';
-
-/** A record with the id that it gets if it is new. */
-export interface IdentifiedRecord extends UsageRecord {
-  readonly id: string;
-}
 
 /** What every statement that writes usage is told once, not per row. */
 export interface WriteContext {
@@ -13,11 +16,18 @@ export interface WriteContext {
   readonly recordedAt: string;
 }
 
-/** A row that the statement inserted; the sums stand in one further row. */
+/** What a statement inserted. */
 export interface InsertedRow {
-  readonly call_id: string | null;
-  readonly id: string | null;
+  /** Call ids of the new rows; null where every record is new, which is most often so and then needs no list. */
+  readonly call_ids: readonly string[] | null;
+  /** Null where the statement has rolled them up itself. */
   readonly sums: readonly DaySumJson[] | null;
+}
+
+/** The new calls and their sums. */
+export interface Inserted {
+  readonly callIds: readonly string[];
+  readonly sums: readonly DaySumJson[];
 }
 
 /** One day's share of a statement, exact: whole numbers and money as text. */
@@ -45,23 +55,33 @@ export interface ComparedRow {
 export const insertWithDaily = (
   manager: DriverManager,
   context: WriteContext,
-  records: readonly IdentifiedRecord[],
-): Promise<readonly InsertedRow[]> => run(manager, INSERT_WITH_DAILY, parameters(context, records));
+  records: readonly UsageRecord[],
+): Promise<Inserted> => insert(manager, INSERT_WITH_DAILY, context, records);
 
 /** Inserts what is new and gives back its sums: the caller rolls them up last. */
 export const insertWithSums = (
   manager: DriverManager,
   context: WriteContext,
-  records: readonly IdentifiedRecord[],
-): Promise<readonly InsertedRow[]> => run(manager, INSERT_WITH_SUMS, parameters(context, records));
+  records: readonly UsageRecord[],
+): Promise<Inserted> => insert(manager, INSERT_WITH_SUMS, context, records);
+
+async function insert(
+  manager: DriverManager,
+  sql: Statement<InsertedRow>,
+  context: WriteContext,
+  records: readonly UsageRecord[],
+): Promise<Inserted> {
+  const row = await runOne(manager, sql, parameters(context, records));
+  return { callIds: row?.call_ids ?? records.map((record) => record.callId), sums: row?.sums ?? [] };
+}
 
 /** Compares records with what is stored under their call ids; a record without a stored call has no row. */
 export const compareUsage = (
   manager: DriverManager,
   context: WriteContext,
-  records: readonly IdentifiedRecord[],
+  records: readonly UsageRecord[],
 ): Promise<readonly ComparedRow[]> =>
-  run(manager, COMPARE, [...parameters(context, records), records.map((record) => record.index)]);
+  run(manager, COMPARE, [...parameters(context, records), ...toColumns(records, [(record) => record.index])]);
 
 /** Which of the call ids are stored. */
 export async function storedCallIds(
@@ -91,18 +111,18 @@ const RECORD_COLUMNS = [
   ['error_message', 'text', (r) => r.errorMessage],
   ['metadata', 'jsonb', (r) => r.metadata],
   ['occurred_at', 'timestamptz', (r) => r.occurredAt],
-] as const satisfies readonly (readonly [string, string, (record: IdentifiedRecord) => unknown])[];
+] as const satisfies readonly (readonly [string, string, (record: UsageRecord) => ArrayValue])[];
 
-const READERS: readonly ((record: IdentifiedRecord) => unknown)[] = RECORD_COLUMNS.map(([, , read]) => read);
+const READERS: readonly ((record: UsageRecord) => ArrayValue)[] = RECORD_COLUMNS.map(([, , read]) => read);
 const FIRST_ARRAY = 3;
 
 /** $1 tenant, $2 recorded_at, from $3 on one array per column. */
-function parameters(context: WriteContext, records: readonly IdentifiedRecord[]): readonly unknown[] {
+function parameters(context: WriteContext, records: readonly UsageRecord[]): readonly unknown[] {
   return [context.tenantId, context.recordedAt, ...toColumns(records, READERS)];
 }
 
 /** One record's values in the order of {@link USAGE_COPY_COLUMNS}. */
-export const recordValues = (record: IdentifiedRecord): readonly unknown[] => READERS.map((read) => read(record));
+export const recordValues = (record: UsageRecord): readonly ArrayValue[] => READERS.map((read) => read(record));
 
 /** Columns of the table that COPY fills. */
 export const USAGE_COPY_COLUMNS: string = RECORD_COLUMNS.map(([name, type]) =>
@@ -135,14 +155,14 @@ export const insertFrom = (source: string): string => `
     GROUP BY 1, 2
   )`;
 
-/** The inserted rows, and one row with their sums. */
-export const INSERTED_AND_SUMS = `
-  SELECT call_id, id, NULL::json AS sums FROM inserted
-  UNION ALL
-  SELECT NULL, NULL, json_agg(json_build_object('integration_id', integration_id, 'date', to_char(date, 'YYYY-MM-DD'),
+/** The sums of all new rows. */
+export const SUMS = `(SELECT json_agg(json_build_object('integration_id', integration_id, 'date', to_char(date, 'YYYY-MM-DD'),
     'calls', calls::text, 'tokens_in', tokens_in::text, 'tokens_out', tokens_out::text, 'cost', cost::text,
     'latency_total', latency_total::text, 'latency_count', latency_count::text, 'errors', errors::text,
-    'blocked', blocked::text)) FROM sums HAVING count(*) > 0`;
+    'blocked', blocked::text)) FROM sums) AS sums`;
+
+/** One row, however many were inserted; the list of call ids only where some record is missing in it. */
+const CREATED = `CASE WHEN count(*) < cardinality($${FIRST_ARRAY}::text[]) THEN COALESCE(array_agg(call_id), '{}') END AS call_ids`;
 
 /** Adds, never sets. In key order, after the call ids: every writer locks calls first and days last. */
 export const ADD_TO_DAILY = `
@@ -174,12 +194,12 @@ const INPUT = `unnest(${ARRAYS}) AS u(${NAMES})`;
 
 const INSERT_WITH_DAILY: Statement<InsertedRow> = statement(
   'insert_usage',
-  `WITH ${insertFrom(INPUT)}, daily AS (${ADD_TO_DAILY}) SELECT call_id, id, NULL::json AS sums FROM inserted`,
+  `WITH ${insertFrom(INPUT)}, daily AS (${ADD_TO_DAILY}) SELECT ${CREATED}, NULL::json AS sums FROM inserted`,
 );
 
 const INSERT_WITH_SUMS: Statement<InsertedRow> = statement(
   'insert_usage_sums',
-  `WITH ${insertFrom(INPUT)} ${INSERTED_AND_SUMS}`,
+  `WITH ${insertFrom(INPUT)} SELECT ${CREATED}, ${SUMS} FROM inserted`,
 );
 
 const COMPARE: Statement<ComparedRow> = statement(
