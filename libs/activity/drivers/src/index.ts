@@ -11,3 +11,30 @@ export {
   USAGE_COPY_MIN_ROWS,
   utcNow,
 } from './cus-telemetry.driver';
+export {
+  DEFAULT_CRASH_REASON,
+  detectOrphanedRuns,
+  FEATURE_INTENT,
+  getCrashRecoverySummary,
+  getOrphanRecoveryDriver,
+  markRunAsCrashed,
+  ORPHAN_BATCH_LIMIT,
+  ORPHAN_RECOVERY_LOGGER,
+  ORPHAN_THRESHOLD_MINUTES,
+  type OrphanRecoveryDriver,
+  RECENT_CRASHES_LIMIT,
+  recoverOrphanedRuns,
+  RECOVERY_ENABLED,
+  RETRY_POLICY,
+} from './orphan-recovery.driver';
+export {
+  DEFAULT_RISK_LEVEL,
+  getRunSignalDriver,
+  maxRiskLevel,
+  maxRiskLevelForSignals,
+  RISK_LEVEL_PRIORITY,
+  riskLevelForSignal,
+  RunSignalDriver,
+  SIGNAL_TO_RISK_LEVEL,
+  UNKNOWN_SIGNAL_RISK_LEVEL,
+} from './run-signal.driver';

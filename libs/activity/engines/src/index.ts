@@ -2,6 +2,8 @@ export type { ActivityDeps, ActivityEngines, ActivityRunner, ActivityServices } 
 export { type AzureTraceLine, isAzureTraceHeader, parseAzureTraceLine } from './azure-trace.engine';
 export { azureCallId, jsonLineCallId } from './call-id.engine';
 export { CusTelemetryEngine, getCusTelemetryEngine, type TelemetryDriver } from './cus-telemetry.engine';
+export { getOrphanRecoveryEngine, OrphanRecoveryEngine, type OrphanRecoveryPolicy } from './orphan-recovery.engine';
+export { evaluateRunSignals, getRunSignalEngine, RunSignalEngine, type SignalDriver } from './run-signal.engine';
 export { splitLines } from './split-lines.engine';
 export { importAzureTrace, importUsageJsonLines } from './usage-import.engine';
 export { createUsageImporter, type UsageImporter } from './usage-importer.engine';

@@ -74,6 +74,24 @@ export {
   type WorkerRunStatus,
 } from './activity-enums.schema';
 export {
+  CRASH_REASON_MAX,
+  type CrashedRun,
+  type CrashRecoverySummary,
+  DEFAULT_CRASH_REASON,
+  ORPHAN_BATCH_LIMIT,
+  ORPHAN_BATCH_MAX,
+  ORPHAN_RECOVERY_LOGGER,
+  ORPHAN_THRESHOLD_MAX_MINUTES,
+  ORPHAN_THRESHOLD_MINUTES,
+  type OrphanedRun,
+  type OrphanRecoveryResult,
+  RECENT_CRASHES_LIMIT,
+  RECENT_CRASHES_MAX,
+  type RecoveredRun,
+  type RecoverOptions,
+  RECOVERY_ENABLED,
+} from './orphan-recovery.schema';
+export {
   type RunEvidencePort,
   type RunEvidenceResult,
   type RunProofPort,
@@ -117,6 +135,14 @@ export {
   type ThresholdSignalRow,
   type ThresholdSignalsResult,
 } from './run-read.schema';
+export {
+  type RiskLevelChange,
+  RUN_SIGNAL_BATCH_MAX,
+  RUN_SIGNALS_MAX,
+  type RunFiguresForSignals,
+  type RunSignalLimits,
+  type RunSignals,
+} from './run-signal.schema';
 export {
   type BatchIngestItem,
   type BatchIngestResult,

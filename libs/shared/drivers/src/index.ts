@@ -13,5 +13,6 @@ export {
   statement,
   withClient,
 } from './statement';
+export { storedValue } from './stored-value';
 export { assertInTransaction, isInTransaction } from './transaction';
 export { type ArrayValue, chunksOf, compareBytes, instantText, toColumns } from './unnest';

@@ -9,17 +9,15 @@ import type {
   UsageSummaryRow,
 } from '@hoc/activity/schemas';
 import {
-  assertOneOf,
   CUS_HEALTH_STATES,
   CUS_INTEGRATION_STATUSES,
   CUS_POLICY_RESULTS,
   CUS_PROVIDER_TYPES,
-  DataIntegrityError,
   fromPgNumeric,
-  HocError,
   toIsoDate,
   toSafeInteger,
 } from '@hoc/shared/kernel';
+import { storedValue } from '@hoc/shared/drivers';
 import type { DailyRow, DiscrepancyRow } from './daily.query';
 import type { IntegrationColumns, IntegrationSumsRow, ModelSumsRow, SumsRow, UsageColumns } from './usage-read.query';
 
@@ -36,7 +34,7 @@ export function toUsageRow(row: UsageColumns): UsageRow {
     tokensOut: toSafeInteger(row.tokens_out, 'tokensOut'),
     costCents: fromPgNumeric(row.cost_cents, 'costCents'),
     latencyMs: row.latency_ms,
-    policyResult: stored(row.policy_result, CUS_POLICY_RESULTS, 'policyResult'),
+    policyResult: storedValue(row.policy_result, CUS_POLICY_RESULTS, 'policyResult'),
     errorCode: row.error_code,
     errorMessage: row.error_message,
     createdAt: row.created_at,
@@ -60,7 +58,7 @@ export function toIntegrationUsageRow(row: IntegrationSumsRow): IntegrationUsage
   return Object.freeze({
     integrationId: row.integration_id,
     integrationName: row.name ?? 'Unknown',
-    providerType: stored(row.provider_type ?? 'custom', CUS_PROVIDER_TYPES, 'providerType'),
+    providerType: storedValue(row.provider_type ?? 'custom', CUS_PROVIDER_TYPES, 'providerType'),
     totalCalls: toSafeInteger(row.calls, 'totalCalls'),
     totalTokens: toSafeInteger(String(BigInt(row.tokens_in) + BigInt(row.tokens_out)), 'totalTokens'),
     totalCostCents: fromPgNumeric(row.cost, 'totalCostCents'),
@@ -104,9 +102,9 @@ export function toIntegrationRef(tenantId: string, row: IntegrationColumns): Int
     id: row.id,
     tenantId,
     name: row.name,
-    providerType: stored(row.provider_type, CUS_PROVIDER_TYPES, 'providerType'),
-    status: stored(row.status, CUS_INTEGRATION_STATUSES, 'status'),
-    healthState: stored(row.health_state, CUS_HEALTH_STATES, 'healthState'),
+    providerType: storedValue(row.provider_type, CUS_PROVIDER_TYPES, 'providerType'),
+    status: storedValue(row.status, CUS_INTEGRATION_STATUSES, 'status'),
+    healthState: storedValue(row.health_state, CUS_HEALTH_STATES, 'healthState'),
     defaultModel: row.default_model,
     budgetLimitCents: fromPgNumeric(row.budget_limit_cents, 'budgetLimitCents'),
     tokenLimitMonth: toSafeInteger(row.token_limit_month, 'tokenLimitMonth'),
@@ -120,16 +118,4 @@ export function toIntegrationRef(tenantId: string, row: IntegrationColumns): Int
 function average({ latency_total: total, latency_count: count }: SumsRow): number | null {
   const [sum, n] = [BigInt(total), BigInt(count)];
   return n === 0n ? null : toSafeInteger(String((2n * sum + n) / (2n * n)), 'avgLatencyMs');
-}
-
-/** A stored value outside its list is the row's fault, not the caller's. */
-function stored<T extends string>(value: string, list: readonly T[], field: string): T {
-  try {
-    return assertOneOf(value, list, field);
-  } catch (error) {
-    if (!HocError.is(error)) throw error;
-    throw new DataIntegrityError(`${field} holds a value that this version doesn't know`, {
-      details: { field, reason: 'unknown_value' },
-    });
-  }
 }
