@@ -1,5 +1,6 @@
 export type { DriverManager } from '@hoc/shared/drivers';
 export type { UsageFilter } from '@hoc/activity/schemas';
+export { ActivityReadDriver, getActivityReadDriver } from './activity-read.driver';
 export {
   CALL_IDS_MAX,
   CusTelemetryDriver,
