@@ -3,7 +3,7 @@ import { type DecimalString, InvalidArgumentError, TenantScopeError } from '@hoc
 import { entities, migrations, RunEntity } from '@hoc/shared/models';
 import { makeLimit, makeLimitBreach, makeRun, makeTenant } from '@hoc/shared/testing';
 import { insertRows, statementCounter, useDatabase } from '@hoc/testkit';
-import { ActivityReadDriver, getActivityReadDriver } from './activity-read.driver';
+import { type ActivityReadDriver, getActivityReadDriver } from './activity-read.driver';
 
 const db = useDatabase({ entities, migrations });
 const driver = (): ActivityReadDriver => getActivityReadDriver(db.manager());
