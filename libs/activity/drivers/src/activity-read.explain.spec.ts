@@ -2,7 +2,7 @@ import type { EvaluationRule, RunFilter, RunSort } from '@hoc/activity/schemas';
 import type { DecimalString } from '@hoc/shared/kernel';
 import { entities, migrations } from '@hoc/shared/models';
 import { fixedClock, makeLimit, makeTenant } from '@hoc/shared/testing';
-import { captureStatements, explain, insertRows, type Plan, useEmptyDatabase } from '@hoc/testkit';
+import { captureStatements, explain, insertRows, type Plan, useEmptyDatabase, waitFor } from '@hoc/testkit';
 import type { EntityManager, QueryRunner } from 'typeorm';
 import { type ActivityReadDriver, getActivityReadDriver } from './activity-read.driver';
 import { getRunSignalDriver } from './run-signal.driver';
@@ -21,8 +21,6 @@ let driver: ActivityReadDriver;
 beforeAll(async () => {
   await db.dataSource().runMigrations();
   await db.dataSource().transaction(async (m) => {
-    // VACUUM calls a page visible to all only when the commit of its rows is on disk.
-    await m.query('SET LOCAL synchronous_commit = on');
     for (let t = 0; t < 50; t += 1) await insertRows(m, makeTenant({ id: `t-${String(t).padStart(2, '0')}` }));
     await m.query(
       `INSERT INTO runs (tenant_id, id, agent_id, origin_system_id, goal, status, state, project_id, source, provider_type, risk_level,
@@ -49,7 +47,16 @@ beforeAll(async () => {
   });
   for (const table of ['tenants', 'runs', 'limits', 'limit_breaches'])
     await db.dataSource().query(`VACUUM ANALYZE ${table}`);
+  await waitFor(isVisibleToAll, 'VACUUM to see that every page of runs is visible to all');
 });
+
+/** Not before the server has written out the commit of its rows, which it does in its own time without synchronous_commit. */
+async function isVisibleToAll(): Promise<boolean> {
+  await db.dataSource().query('VACUUM runs');
+  const sql = "SELECT relallvisible = relpages AS yes FROM pg_class WHERE oid = 'runs'::regclass";
+  const rows: { yes: boolean }[] = await db.dataSource().query(sql);
+  return rows[0]?.yes === true;
+}
 
 beforeEach(async () => {
   runner = db.dataSource().createQueryRunner();
