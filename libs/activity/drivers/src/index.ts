@@ -28,6 +28,7 @@ export {
   RECOVERY_ENABLED,
   RETRY_POLICY,
 } from './orphan-recovery.driver';
+export { getRunLifecycleDriver, RUN_BATCH_MAX_ROWS, RunLifecycleDriver } from './run-lifecycle.driver';
 export {
   DEFAULT_RISK_LEVEL,
   getRunSignalDriver,

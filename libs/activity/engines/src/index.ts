@@ -3,6 +3,7 @@ export { type AzureTraceLine, isAzureTraceHeader, parseAzureTraceLine } from './
 export { azureCallId, jsonLineCallId } from './call-id.engine';
 export { CusTelemetryEngine, getCusTelemetryEngine, type TelemetryDriver } from './cus-telemetry.engine';
 export { getOrphanRecoveryEngine, OrphanRecoveryEngine, type OrphanRecoveryPolicy } from './orphan-recovery.engine';
+export { getRunLifecycleEngine, type LifecycleDriver, RunLifecycleEngine } from './run-lifecycle.engine';
 export { evaluateRunSignals, getRunSignalEngine, RunSignalEngine, type SignalDriver } from './run-signal.engine';
 export { splitLines } from './split-lines.engine';
 export { importAzureTrace, importUsageJsonLines } from './usage-import.engine';
