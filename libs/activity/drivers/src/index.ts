@@ -40,3 +40,4 @@ export {
   SIGNAL_TO_RISK_LEVEL,
   UNKNOWN_SIGNAL_RISK_LEVEL,
 } from './run-signal.driver';
+export { getSignalFeedbackDriver, SignalFeedbackDriver } from './signal-feedback.driver';

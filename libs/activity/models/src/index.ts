@@ -1,11 +1,16 @@
 import type { CatalogueDeclaration } from '@hoc/shared/models';
 import type { MigrationInterface } from 'typeorm';
+import { ActivitySignalFeedback1700000001001 } from './migrations/1700000001001-activity-signal-feedback.migration';
+import { signalFeedbackCatalogue, SignalFeedbackEntity } from './signal-feedback.entity';
+
+export { signalFeedbackCatalogue, SignalFeedbackEntity } from './signal-feedback.entity';
+export { ActivitySignalFeedback1700000001001 } from './migrations/1700000001001-activity-signal-feedback.migration';
 
 type Class<T = object> = new () => T;
 
-/** Entities that this package brings along; the tables that it reads and writes are shared ones. */
-export const entities: readonly Class[] = Object.freeze([]);
+/** Entities that this package brings along; every other table that it reads and writes is a shared one. */
+export const entities: readonly Class[] = Object.freeze([SignalFeedbackEntity]);
 /** Migrations of {@link entities}, in the order of their numbers. */
-export const migrations: readonly Class<MigrationInterface>[] = Object.freeze([]);
+export const migrations: readonly Class<MigrationInterface>[] = Object.freeze([ActivitySignalFeedback1700000001001]);
 /** What {@link entities} can't say of their tables. */
-export const catalogue: readonly CatalogueDeclaration[] = Object.freeze([]);
+export const catalogue: readonly CatalogueDeclaration[] = Object.freeze([signalFeedbackCatalogue]);

@@ -1,10 +1,25 @@
-import { getCusTelemetryDriver } from '@hoc/activity/drivers';
+import {
+  getActivityReadDriver,
+  getCusTelemetryDriver,
+  getOrphanRecoveryDriver,
+  getRunLifecycleDriver,
+  getRunSignalDriver,
+  getSignalFeedbackDriver,
+} from '@hoc/activity/drivers';
 import {
   type ActivityDeps,
   type ActivityEngines,
+  type ActivityRunner,
   type ActivityServices,
+  createActivitySweeps,
+  createUsageCoalescer,
   createUsageImporter,
+  getActivityFacade,
   getCusTelemetryEngine,
+  getOrphanRecoveryEngine,
+  getRunLifecycleEngine,
+  getRunSignalEngine,
+  getSignalFeedbackEngine,
 } from '@hoc/activity/engines';
 import { catalogue, entities, migrations } from '@hoc/activity/models';
 import type { UnitOfWorkRunner } from '@hoc/shared/kernel';
@@ -23,10 +38,26 @@ export const activityModule: HocModule<'activity', ActivityEngines, ActivityServ
 });
 
 function compose(manager: EntityManager, deps: ActivityDeps): ActivityEngines {
-  return Object.freeze({ telemetry: getCusTelemetryEngine(getCusTelemetryDriver(manager, deps), deps) });
+  const feedback = getSignalFeedbackDriver(manager, deps);
+  return Object.freeze({
+    activity: getActivityFacade(getActivityReadDriver(manager), { feedback, ...deps }),
+    telemetry: getCusTelemetryEngine(getCusTelemetryDriver(manager, deps), deps),
+    orphans: getOrphanRecoveryEngine(getOrphanRecoveryDriver(manager, deps), deps),
+    signals: getRunSignalEngine(getRunSignalDriver(manager, deps), deps),
+    lifecycle: getRunLifecycleEngine(getRunLifecycleDriver(manager, deps), deps),
+    feedback: getSignalFeedbackEngine(feedback, deps),
+  });
 }
 
 function services(run: UnitOfWorkRunner<EntityManager>, deps: ActivityDeps): ActivityServices {
-  const importer = createUsageImporter((work) => run((manager) => work(compose(manager, deps))), deps.clock);
-  return Object.freeze({ importer, close: () => importer.close() });
+  const inTransaction: ActivityRunner = (work) => run((manager) => work(compose(manager, deps)));
+  const coalescer = createUsageCoalescer(inTransaction, deps);
+  const importer = createUsageImporter(inTransaction, deps.clock);
+  let closing: Promise<void> | undefined;
+  return Object.freeze({
+    coalescer,
+    importer,
+    sweeps: createActivitySweeps(inTransaction),
+    close: () => (closing ??= Promise.all([coalescer.close(), importer.close()]).then(() => undefined)),
+  });
 }

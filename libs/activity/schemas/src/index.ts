@@ -167,6 +167,18 @@ export {
   type RunSignals,
 } from './run-signal.schema';
 export {
+  ACTOR_ID_MAX,
+  EXPIRY_BATCH_LIMIT,
+  FEEDBACK_STATES,
+  type FeedbackState,
+  FINGERPRINTS_MAX,
+  type NewSignalFeedback,
+  type SignalFeedbackRow,
+  SUPPRESSION_TTL_MAX,
+  type SuppressionsQuery,
+  type SuppressRequest,
+} from './signal-feedback.schema';
+export {
   type BatchIngestItem,
   type BatchIngestResult,
   type CreateUsageOutcome,
@@ -214,4 +226,5 @@ export {
   type RejectReason,
   type RunChunk,
   type SourceLine,
+  type UsageCoalescerOptions,
 } from './usage-import.schema';

@@ -128,3 +128,11 @@ export const LINE_MAX_BYTES = 1_048_576;
 export const IMPORT_CHUNK_MAX = 20_000;
 /** Records of one transaction, by default. */
 export const IMPORT_CHUNK_DEFAULT = 1000;
+
+/** Bounds of a coalescer. */
+export interface UsageCoalescerOptions {
+  /** Calls that may wait or be in flight, 1–1,000,000; default 10,000. */
+  readonly maxQueue?: number;
+  /** Calls of one transaction, 1–1,000; default 1,000. */
+  readonly maxBatch?: number;
+}

@@ -1,0 +1,105 @@
+import {
+  type EvaluationRule,
+  isSeverityLevel,
+  isSignalType,
+  type SignalFeedbackStatus,
+  type SignalProjection,
+  type SignalsResult,
+} from '@hoc/activity/schemas';
+import {
+  assertObject,
+  decodeCursor,
+  deepFreeze,
+  encodeCursor,
+  filterFingerprint,
+  invalid,
+  noopLogger,
+  pageLimit,
+  refusedCursor,
+  UnavailableError,
+} from '@hoc/shared/kernel';
+import type { FacadeDeps, ReadDriver, SignalsQuery } from './activity-facade.engine';
+import { RISK_LEVELS_OF_SEVERITY, toSignal } from './signal-projection.engine';
+
+/** Pages of the driver that one page of signals looks through, at most. */
+export const SIGNAL_SCAN_MAX_CALLS = 20;
+const KIND = 'signals';
+
+/** A page of signals: the driver's rows, filtered by what a row is only known to be once it was read. */
+export async function signalPage(
+  driver: Pick<ReadDriver, 'fetchAtRiskRuns'>,
+  deps: FacadeDeps,
+  tenantId: string,
+  query: SignalsQuery,
+  rule: EvaluationRule,
+): Promise<SignalsResult> {
+  const { projectId, signalType, severity } = checked(query);
+  const limit = pageLimit(query.limit === undefined ? {} : { limit: query.limit });
+  const fingerprint = filterFingerprint(KIND, tenantId, {
+    projectId: projectId ?? null,
+    signalType: signalType ?? null,
+    severity: severity ?? null,
+  });
+  const filter = {
+    ...(projectId === undefined ? {} : { projectId }),
+    ...(severity === undefined ? {} : { riskLevels: RISK_LEVELS_OF_SEVERITY[severity] }),
+  };
+  const found: SignalProjection[] = [];
+  let cursor = query.cursor === undefined ? null : unwrap(query.cursor, fingerprint);
+  let scanned = 0;
+  for (let calls = 0; calls < SIGNAL_SCAN_MAX_CALLS && found.length < limit; calls += 1) {
+    const request = { limit: limit - found.length, ...(cursor === null ? {} : { cursor }) };
+    const page = await driver.fetchAtRiskRuns(tenantId, filter, request, rule);
+    scanned += page.items.length;
+    found.push(...page.items.map(toSignal).filter((signal) => [undefined, signal.signalType].includes(signalType)));
+    cursor = page.nextCursor;
+    if (cursor === null) break;
+  }
+  return deepFreeze({
+    signals: await withFeedback(deps, tenantId, found),
+    nextCursor: cursor === null ? null : encodeCursor(KIND, fingerprint, [cursor]),
+    scanned,
+    generatedAt: deps.clock.now(),
+  });
+}
+
+function checked(query: SignalsQuery): SignalsQuery {
+  assertObject(query, 'query');
+  if (Object.keys(query).some((key) => !KEYS.has(key)))
+    throw invalid('query', 'unknown_key', 'the query has an unknown key');
+  if (query.signalType !== undefined && !isSignalType(query.signalType))
+    throw invalid('signalType', 'one_of', 'signalType is none of the known ones');
+  if (query.severity !== undefined && !isSeverityLevel(query.severity))
+    throw invalid('severity', 'one_of', 'severity must be high, medium or low');
+  return query;
+}
+
+const KEYS: ReadonlySet<string> = new Set(['projectId', 'signalType', 'severity', 'limit', 'cursor']);
+
+/** The driver's own cursor inside; it knows its tenant and filter as well. */
+function unwrap(cursor: string, fingerprint: string): string {
+  const [inner] = decodeCursor(cursor, KIND, fingerprint, 1);
+  if (inner === null || inner === undefined) throw refusedCursor();
+  return inner;
+}
+
+/** One question for the whole page. Feedback is an extra: while its source is away, signals are shown without it. */
+async function withFeedback(
+  { feedback, logger = noopLogger }: FacadeDeps,
+  tenantId: string,
+  signals: readonly SignalProjection[],
+): Promise<readonly SignalProjection[]> {
+  if (feedback === undefined || signals.length === 0) return signals;
+  let known: ReadonlyMap<string, SignalFeedbackStatus>;
+  try {
+    known = await feedback.getSignalFeedback(
+      tenantId,
+      signals.map((signal) => signal.signalFingerprint),
+    );
+  } catch (error) {
+    if (!UnavailableError.is(error)) throw error;
+    logger.warn('signal_feedback_unavailable', { tenantId, reason: String(error.details['reason'] ?? '') });
+    return signals;
+  }
+  return signals.map((signal) => ({ ...signal, feedback: known.get(signal.signalFingerprint) ?? null }));
+}
