@@ -64,6 +64,13 @@ describe('createHoc', () => {
     expect(hoc.dataSource.isInitialized).toBe(false);
   });
 
+  it('a service that is used before any transaction opens the connections itself', async () => {
+    const hoc = createHoc({ connection: connection(), modules: [probe('alpha')] });
+    expect(await Promise.all([hoc.services.alpha.ping(), hoc.services.alpha.ping()])).toEqual([42, 42]);
+    await hoc.close();
+    expect(hoc.dataSource.isInitialized).toBe(false);
+  });
+
   it('leaves a DataSource that it was given open', async () => {
     const dataSource = createHocDataSource({ ...connection(), entities, migrations });
     const hoc = createHoc({ dataSource, modules: [probe('alpha')] });

@@ -7,6 +7,7 @@ import {
   noopLogger,
   systemClock,
   UnavailableError,
+  type UnitOfWorkRunner,
   uuidV7Generator,
 } from '@hoc/shared/kernel';
 import { catalogue, entities, migrations } from '@hoc/shared/models';
@@ -78,7 +79,10 @@ export function createHoc<const Modules extends readonly AnyHocModule[]>(options
     // The type of `options` demands what the module needs; here the modules are a list, and one's deps fit only itself.
     return { ...(own as object | undefined), ...base } satisfies DriverDeps as never;
   };
-  const services = modules.map((module) => module.services(unitOfWork(source), depsOf(module)));
+  // Not `open`: what services drain while they close still has to be written.
+  const run: UnitOfWorkRunner<EntityManager> = async (work) =>
+    unitOfWork(await ready(source), { logger: base.logger })(work);
+  const services = modules.map((module) => module.services(run, depsOf(module)));
   let closing: Promise<void> | undefined;
   const open = async (): Promise<DataSource> => {
     if (closing !== undefined) throw closed();
