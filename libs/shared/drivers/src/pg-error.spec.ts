@@ -25,6 +25,7 @@ describe('pgErrorToHocError', () => {
     ['57P01', 'UNAVAILABLE', true, 'shutdown'],
     ['57P02', 'UNAVAILABLE', true, 'shutdown'],
     ['57P03', 'UNAVAILABLE', true, 'shutdown'],
+    ['25P03', 'UNAVAILABLE', true, 'idle_in_transaction_timeout'],
     ['53300', 'UNAVAILABLE', true, 'resources'],
     ['53100', 'UNAVAILABLE', true, 'resources'],
     ['08006', 'UNAVAILABLE', true, 'connection'],

@@ -93,6 +93,7 @@ const BY_CODE: Readonly<Record<string, Kind>> = Object.freeze({
   '40P01': unavailable('deadlock', true, 'the transaction was chosen to end a deadlock: run it again'),
   '55P03': unavailable('lock_timeout', true, 'a lock was not granted in time'),
   '57014': unavailable('statement_timeout', true, 'the statement was cancelled, by its time-out or by an operator'),
+  '25P03': unavailable('idle_in_transaction_timeout', true, 'the transaction was idle for too long: run it again'),
   '57P01': SHUTDOWN,
   '57P02': SHUTDOWN,
   '57P03': SHUTDOWN,

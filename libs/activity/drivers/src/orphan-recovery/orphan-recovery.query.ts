@@ -47,7 +47,8 @@ export interface RecoveredColumns {
 
 /**
  * $1 cutoff, $2 reason, $3 clock, $4 limit. Rows that another recovery holds are skipped: each orphan is in exactly one
- * caller's result, and nobody waits. The lock reads the row anew, so one that beat or finished meanwhile isn't taken.
+ * caller's result, and nobody waits. The lock reads the row anew, so one that beat or finished meanwhile isn't taken. It
+ * is the lock that an UPDATE takes: a retry that is being recorded under the run doesn't hide it.
  */
 export const RECOVER: Statement<RecoveredColumns> = statement(
   'recover_orphans',
@@ -57,7 +58,7 @@ export const RECOVER: Statement<RecoveredColumns> = statement(
      WHERE ${IS_ORPHAN}
      ${IN_ORDER}
      LIMIT $4
-     FOR UPDATE SKIP LOCKED
+     FOR NO KEY UPDATE SKIP LOCKED
    ), marked AS (
      UPDATE worker_runs w SET status = 'crashed', error = $2, completed_at = $3::timestamptz
      FROM orphan o

@@ -20,6 +20,8 @@ const rank = (level: string): string =>
 /**
  * $1 tenant, $2 run ids, $3 the level that each run's signals ask for, $4 clock. Rows are locked in id order and read
  * when locked, so that concurrent calls end at the highest level of all; a level that isn't higher writes nothing.
+ * The lock is the one that an UPDATE takes: FOR UPDATE would also exclude whoever records a child of the run, and two
+ * units of work that each record a child and then raise the parent would deadlock.
  */
 export const RAISE: Statement<RiskColumns> = statement(
   'raise_risk_levels',
@@ -28,7 +30,7 @@ export const RAISE: Statement<RiskColumns> = statement(
      FROM unnest($2::text[], $3::text[]) AS u(id, level)
      JOIN runs r ON r.tenant_id = $1 AND r.id = u.id
      ORDER BY r.id
-     FOR UPDATE OF r
+     FOR NO KEY UPDATE OF r
    ), raised AS (
      UPDATE runs r SET risk_level = h.level, updated_at = $4::timestamptz
      FROM held h
