@@ -32,11 +32,14 @@ export function printFile(result: FileResult, output: Output): void {
 }
 
 /** The generated workload's report. */
-export function printWorkload({ accepted, duplicates, tenants }: WorkloadResult, output: Output): void {
-  if (output.json)
-    return output.stdout(`${JSON.stringify({ file: null, accepted, duplicates, readBack: tenants.map(totalsOf) })}\n`);
-  const unchanged = accepted === 0 ? ' Nothing changed: every call was there already.' : '';
+export function printWorkload({ accepted, duplicates, runs, tenants }: WorkloadResult, output: Output): void {
+  const readBack = tenants.map(totalsOf);
+  if (output.json) return output.stdout(`${JSON.stringify({ file: null, accepted, duplicates, runs, readBack })}\n`);
+  const unchanged = accepted === 0 && runs.created === 0 ? ' Nothing changed: every call was there already.' : '';
   output.stdout(`\nGenerated workload: ${accepted} accepted, ${duplicates} duplicates.${unchanged}\n`);
+  output.stdout(
+    `Runs: ${runs.created} recorded, ${runs.duplicates} there already; ${runs.recovered} dead worker runs marked crashed; ${runs.raised} runs at a higher risk.\n`,
+  );
   printTenants(tenants, output);
 }
 
@@ -44,11 +47,14 @@ function printTenants(tenants: readonly TenantReport[], output: Output): void {
   for (const tenant of tenants) output.stdout(`\n${renderTenant(tenant, output.columns)}\n`);
 }
 
-const totalsOf = ({ summary, discrepancies }: TenantReport) => ({
+const totalsOf = ({ summary, discrepancies, statuses, atRisk, crashes }: TenantReport) => ({
   tenantId: summary.tenantId,
   calls: summary.totalCalls,
   tokensIn: summary.totalTokensIn,
   tokensOut: summary.totalTokensOut,
   costCents: summary.totalCostCents,
   discrepancies,
+  runs: Object.fromEntries(statuses.statuses.map(({ status, count }) => [status, count])),
+  atRisk: atRisk.map(({ runId, signalType, severity }) => ({ runId, signalType, severity })),
+  crashed: crashes.map(({ runId }) => runId),
 });

@@ -43,6 +43,36 @@ const report: TenantReport = {
     blockedCount: 0,
   })),
   discrepancies: 0,
+  statuses: {
+    total: 3,
+    statuses: [
+      { status: 'succeeded', count: 2 },
+      { status: 'failed', count: 1 },
+    ],
+  },
+  atRisk: [
+    {
+      signalId: 'sig-1',
+      signalFingerprint: '1',
+      runId: 'run-1',
+      signalType: 'policy_breach',
+      severity: 'high',
+      summary: '',
+      policyContext: {} as never,
+      createdAt: new Date('2023-11-16T18:15:46Z'),
+      feedback: null,
+    },
+  ],
+  crashes: [
+    {
+      runId: 'job-1',
+      workerId: 'worker-1',
+      tenantId: 'quickstart',
+      createdAt: new Date('2023-11-16T18:15:46Z'),
+      crashedAt: new Date('2023-11-16T19:00:00Z'),
+      error: null,
+    },
+  ],
 };
 
 describe('money', () => {
@@ -69,11 +99,21 @@ describe('renderTenant', () => {
   });
 
   it('is plain lines where there is no terminal, or one too narrow for the figures', () => {
+    const usage = { ...report, statuses: { total: 0, statuses: [] }, atRisk: [], crashes: [] };
     for (const columns of [null, 30]) {
-      const text = renderTenant(report, columns);
+      const text = renderTenant(usage, columns);
       expect(text).not.toMatch(/[│┌├└]/);
       expect(text).toContain('model=azure_openai gpt-4  calls=19,366');
     }
+  });
+
+  it('shows runs by status, runs at risk and crashes; nothing of them where there are none', () => {
+    const text = renderTenant(report, null);
+    expect(text).toContain('status=succeeded  runs=2');
+    expect(text).toContain('run=run-1  signal=policy_breach  severity=high  started (UTC)=2023-11-16 18:15');
+    expect(text).toContain('run=job-1  worker=worker-1  created (UTC)=2023-11-16 18:15  marked (UTC)=2023-11-16 19:00');
+    const none = renderTenant({ ...report, statuses: { total: 0, statuses: [] }, atRisk: [], crashes: [] }, null);
+    expect(none).not.toMatch(/status=|risk|Crashed/);
   });
 
   it('adds the integrations of a day up, and says whether the days are the recount', () => {

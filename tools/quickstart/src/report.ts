@@ -1,5 +1,13 @@
-import type { DailyAggregateRow, IntegrationUsageRow, ModelUsageRow, UsageSummary } from '@hoc/activity/schemas';
-import { addDays, addDecimal, daysBetween, type IsoDate, ZERO_DECIMAL } from '@hoc/shared/kernel';
+import type {
+  CrashedRun,
+  DailyAggregateRow,
+  IntegrationUsageRow,
+  ModelUsageRow,
+  SignalProjection,
+  StatusSummaryResult,
+  UsageSummary,
+} from '@hoc/activity/schemas';
+import { addDays, addDecimal, daysBetween, type IsoDate, systemScope, ZERO_DECIMAL } from '@hoc/shared/kernel';
 import type { App } from './app';
 import { dollars, grouped } from './money';
 import { drawTable, type TableData } from './tables';
@@ -11,7 +19,16 @@ export interface TenantReport {
   readonly days: readonly DailyAggregateRow[];
   /** Days whose stored sums are not the recount: there must be none. */
   readonly discrepancies: number;
+  /** Runs by status. */
+  readonly statuses: StatusSummaryResult;
+  /** The newest runs at risk. */
+  readonly atRisk: readonly SignalProjection[];
+  /** Among the newest crashes of the database, the tenant's own. */
+  readonly crashes: readonly CrashedRun[];
 }
+
+const AT_RISK_SHOWN = 5;
+const CRASHES_READ = 100;
 
 const WINDOW_DAYS = 366;
 
@@ -19,7 +36,7 @@ const WINDOW_DAYS = 366;
 export function readTenant(app: App, tenantId: string, fromDate: IsoDate, toDate: IsoDate): Promise<TenantReport> {
   const range = { fromDate, toDate };
   return app.transaction(
-    async ({ activity: { telemetry } }) => {
+    async ({ activity: { telemetry, activity, orphans } }) => {
       const summary = await telemetry.getUsageSummary(tenantId, range);
       const models = await telemetry.getUsageByModel(tenantId, range);
       const days: DailyAggregateRow[] = [];
@@ -28,14 +45,19 @@ export function readTenant(app: App, tenantId: string, fromDate: IsoDate, toDate
         days.push(...(await telemetry.getDailyAggregates(tenantId, window)));
         discrepancies += (await telemetry.getDailyDiscrepancies(tenantId, window)).length;
       }
-      return { summary, models, days, discrepancies };
+      const statuses = await activity.getStatusSummary(tenantId);
+      const { signals: atRisk } = await activity.getSignals(tenantId, { limit: AT_RISK_SHOWN });
+      const { recentCrashes } = await orphans.summary(systemScope('report'), { recentLimit: CRASHES_READ });
+      const crashes = recentCrashes.filter((crash) => crash.tenantId === tenantId);
+      return { summary, models, days, discrepancies, statuses, atRisk, crashes };
     },
     { isolation: 'REPEATABLE READ', readOnly: true, statementTimeoutMs: 0 },
   );
 }
 
 /** The report as text: tables no wider than `columns`, plain lines where it is null. */
-export function renderTenant({ summary, models, days, discrepancies }: TenantReport, columns: number | null): string {
+export function renderTenant(report: TenantReport, columns: number | null): string {
+  const { summary, models, days, discrepancies } = report;
   const { tenantId, totalCalls, totalTokensIn, totalTokensOut, totalCostCents } = summary;
   return [
     `Tenant ${tenantId}: ${grouped(totalCalls)} calls, ${grouped(totalTokensIn)} tokens in, ${grouped(totalTokensOut)} tokens out, ${dollars(totalCostCents)} (${totalCostCents} cents)`,
@@ -45,8 +67,43 @@ export function renderTenant({ summary, models, days, discrepancies }: TenantRep
     discrepancies === 0
       ? 'Daily sums equal a recount of the calls.'
       : `${discrepancies} daily sums DIFFER from a recount of the calls: somebody wrote to the tables by hand.`,
+    ...renderRuns(report, columns),
   ].join('\n');
 }
+
+/** Status, risks and crashes; nothing for a tenant without runs. */
+function renderRuns({ statuses, atRisk, crashes }: TenantReport, columns: number | null): readonly string[] {
+  const parts: TableData[] = [];
+  if (statuses.total > 0) parts.push(statusTable(statuses));
+  if (atRisk.length > 0) parts.push(riskTable(atRisk));
+  if (crashes.length > 0) parts.push(crashTable(crashes));
+  return parts.map((part) => drawTable(part, columns));
+}
+
+const statusTable = ({ statuses, total }: StatusSummaryResult): TableData => ({
+  title: `Runs by status (${grouped(total)})`,
+  head: ['status', 'runs'],
+  rows: statuses.map(({ status, count }) => [status, grouped(count)]),
+});
+
+const riskTable = (signals: readonly SignalProjection[]): TableData => ({
+  title: 'Newest runs at risk',
+  head: ['run', 'signal', 'severity', 'started (UTC)'],
+  rows: signals.map(({ runId, signalType, severity, createdAt }) => [runId, signalType, severity, minute(createdAt)]),
+});
+
+const crashTable = (crashes: readonly CrashedRun[]): TableData => ({
+  title: 'Crashed worker runs, found and marked by recovery',
+  head: ['run', 'worker', 'created (UTC)', 'marked (UTC)'],
+  rows: crashes.map(({ runId, workerId, createdAt, crashedAt }) => [
+    runId,
+    workerId,
+    minute(createdAt),
+    crashedAt === null ? '' : minute(crashedAt),
+  ]),
+});
+
+const minute = (at: Date): string => at.toISOString().slice(0, 16).replace('T', ' ');
 
 const integrationTable = (rows: readonly IntegrationUsageRow[]): TableData => ({
   title: 'By integration',

@@ -1,7 +1,8 @@
 import { ensureImportTarget } from '@hoc/shared';
-import { addDays, systemClock, utcDayOf } from '@hoc/shared/kernel';
+import { addDays, systemClock, UnavailableError, utcDayOf } from '@hoc/shared/kernel';
 import type { App } from './app';
 import type { Progress } from './progress';
+import { type HistoryResult, runHistory } from './run-history';
 import { readTenant, type TenantReport } from './report';
 import { generateWorkload, type WorkloadPart } from './workload';
 
@@ -9,6 +10,7 @@ import { generateWorkload, type WorkloadPart } from './workload';
 export interface WorkloadResult {
   readonly accepted: number;
   readonly duplicates: number;
+  readonly runs: HistoryResult;
   readonly tenants: readonly TenantReport[];
 }
 
@@ -33,7 +35,8 @@ export async function runWorkload(app: App, progress: Progress, signal: AbortSig
   } finally {
     progress.stop();
   }
-  return { ...totals, tenants: await readBack(app, parts) };
+  const runs = await runHistory(app, SEED, signal);
+  return { ...totals, runs, tenants: await readBack(app, parts) };
 }
 
 async function writePart(
@@ -43,13 +46,14 @@ async function writePart(
   onChunk: (result: { readonly accepted: number; readonly duplicates: number }) => void,
 ): Promise<void> {
   const target = { tenantId, integrationId, providerType };
+  const { coalescer } = app.services.activity;
   await app.transaction(({ manager }) => ensureImportTarget(manager, target, { clock: systemClock() }));
   for (let start = 0; start < usages.length; start += CHUNK) {
     const chunk = usages.slice(start, start + CHUNK);
-    const result = await app.transaction(({ activity }) => activity.telemetry.ingestImported(tenantId, chunk), {
-      signal,
-    });
-    onChunk(result);
+    if (signal.aborted) throw new UnavailableError('aborted by the caller', { details: { reason: 'aborted' } });
+    const answers = await Promise.all(chunk.map((usage) => coalescer.ingest(tenantId, integrationId, usage)));
+    const accepted = answers.filter(({ status }) => status === 'accepted').length;
+    onChunk({ accepted, duplicates: answers.length - accepted });
   }
 }
 

@@ -18,8 +18,10 @@ interface Shape {
   readonly callsPerDay: number;
 }
 
-const FIRST_DAY = Date.parse('2025-11-01T00:00:00.000Z');
-const DAYS = 14;
+/** The first midnight (UTC) of the workload. */
+export const FIRST_DAY = Date.parse('2025-11-01T00:00:00.000Z');
+/** Days of the workload. */
+export const WORKLOAD_DAYS = 14;
 const DAY_MS = 86_400_000;
 
 const SHAPES: readonly Shape[] = [
@@ -80,7 +82,7 @@ export function generateWorkload(seed: number): readonly WorkloadPart[] {
     tenantId: shape.tenantId,
     integrationId: shape.integrationId,
     providerType: shape.providerType,
-    usages: Array.from({ length: DAYS }, (_, day) => dayOf(shape, day, seed, random)).flat(),
+    usages: Array.from({ length: WORKLOAD_DAYS }, (_, day) => dayOf(shape, day, seed, random)).flat(),
   }));
 }
 
@@ -120,7 +122,7 @@ function callOf(
 }
 
 /** A small generator of good distribution: the workload needs the same numbers everywhere, not secrets. */
-function mulberry32(seed: number): () => number {
+export function mulberry32(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
