@@ -4,11 +4,10 @@ import {
   ORPHAN_RECOVERY_LOGGER,
   type OrphanedRun,
 } from '@hoc/activity/schemas';
-import { InvalidArgumentError, systemScope, type SystemScope, TenantScopeError } from '@hoc/shared/kernel';
+import { HocError, InvalidArgumentError, systemScope, type SystemScope, TenantScopeError } from '@hoc/shared/kernel';
 import { entities, migrations } from '@hoc/shared/models';
 import { fixedClock, makeTenant, makeWorkerRun, memoryLogger } from '@hoc/shared/testing';
 import { insertRows, statementCounter, useDatabase } from '@hoc/testkit';
-import fc from 'fast-check';
 import {
   detectOrphanedRuns,
   FEATURE_INTENT,
@@ -192,44 +191,6 @@ describe('recoverOrphanedRuns', () => {
     await recoverOrphanedRuns(db.manager(), scope, deps);
     expect(counter.count()).toBe(1);
   });
-  it('law 8: afterwards nothing is detected, and what had ended is byte for byte what it was', async () => {
-    const row = fc.record({
-      status: fc.constantFrom('queued', 'running', 'completed', 'failed', 'crashed'),
-      created: fc.integer({ min: 0, max: 90 }),
-      started: fc.option(fc.integer({ min: 0, max: 90 }), { nil: null }),
-      seen: fc.option(fc.integer({ min: 0, max: 90 }), { nil: null }),
-    });
-    const minute = (n: number | null): Date | null =>
-      n === null ? null : new Date(deps.clock.now().getTime() - n * 60_000);
-    await fc.assert(
-      fc.asyncProperty(fc.array(row, { maxLength: 12 }), async (rows) => {
-        await db.manager().query('SAVEPOINT law');
-        await insert(
-          ...rows.map(({ status, created, started, seen }, n) =>
-            worker(`w${n}`, {
-              status,
-              created_at: minute(created),
-              started_at: minute(started),
-              last_seen_at: minute(seen),
-            }),
-          ),
-        );
-        const ended = `SELECT w::text FROM worker_runs w WHERE status IN ('completed', 'failed', 'crashed') AND id = ANY($1) ORDER BY id`;
-        const ids = rows.flatMap(({ status }, n) => (['queued', 'running'].includes(status) ? [] : [`w${n}`]));
-        const before: unknown = await db.manager().query(ended, [ids]);
-        const idle = rows.filter(
-          ({ status, created, started, seen }) =>
-            ['queued', 'running'].includes(status) && Math.min(created, started ?? 99, seen ?? 99) > 30,
-        ).length;
-        const { recovered } = await recoverOrphanedRuns(db.manager(), scope, deps);
-        expect(recovered).toBe(idle);
-        expect(await detect()).toEqual([]);
-        expect(await db.manager().query(ended, [ids])).toEqual(before);
-        await db.manager().query('ROLLBACK TO SAVEPOINT law');
-      }),
-      { numRuns: 50 },
-    );
-  });
 });
 
 describe('getCrashRecoverySummary', () => {
@@ -266,6 +227,43 @@ describe('getCrashRecoverySummary', () => {
   });
 });
 
+describe('housekeeping', () => {
+  it("each call is one statement; its results are frozen at every level, a changed cutoff is nobody else's", async () => {
+    await insert(worker('a'), worker('b'), worker('c', { status: 'crashed', completed_at: at('10T11:00:00') }));
+    const driver = getOrphanRecoveryDriver(db.manager(), deps);
+    const counter = statementCounter(db.dataSource());
+    const detected = await driver.detect(scope);
+    expect(counter.count()).toBe(1);
+    const [first, second] = detected as [OrphanedRun, OrphanedRun];
+    first.cutoff.setTime(0);
+    expect(second.cutoff).toEqual(at('10T11:30:00'));
+    expect(await driver.markCrashed(scope, first)).toBe(false);
+    expect(counter.count()).toBe(2);
+    const round = await driver.recover(scope);
+    expect(counter.count()).toBe(3);
+    const summary = await driver.summary(scope);
+    expect(counter.count()).toBe(4);
+    expect(summary.totalCrashed).toBe(3);
+    const levels = [detected, first, round, round.runs, round.runs[0], summary, summary.recentCrashes];
+    expect([...levels, summary.recentCrashes[0], driver].every((value) => Object.isFrozen(value))).toBe(true);
+  });
+  it("a rollback undoes it: the orphans are the next one's", async () => {
+    await insert(worker('a'), worker('b'));
+    const orphan = (await detect())[0] as OrphanedRun;
+    await db.manager().query('SAVEPOINT undone');
+    await markRunAsCrashed(db.manager(), scope, deps, orphan);
+    await recoverOrphanedRuns(db.manager(), scope, deps);
+    expect(await detect()).toEqual([]);
+    await db.manager().query('ROLLBACK TO SAVEPOINT undone');
+    expect(idsOf(await detect())).toEqual(['a', 'b']);
+  });
+  it('an error of the database propagates: it is no round of zeros', async () => {
+    await insert(worker('a'));
+    await db.manager().query('ALTER TABLE worker_runs RENAME TO elsewhere');
+    await expect(recoverOrphanedRuns(db.manager(), scope, deps)).rejects.toThrow(HocError);
+  });
+});
+
 describe('bad input', () => {
   const orphan = { tenantId: 't-a', runId: 'w', cutoff: at('10T11:30:00') };
   const bad = (value: unknown): never => value as never;
@@ -279,6 +277,9 @@ describe('bad input', () => {
     ['enabled text', () => recoverOrphanedRuns(db.manager(), scope, deps, { enabled: bad('yes') })],
     ['reason empty', () => markRunAsCrashed(db.manager(), scope, deps, orphan, '')],
     ['reason long', () => markRunAsCrashed(db.manager(), scope, deps, orphan, 'x'.repeat(CRASH_REASON_MAX + 1))],
+    ['run id empty', () => markRunAsCrashed(db.manager(), scope, deps, { ...orphan, runId: '' })],
+    ['no run', () => markRunAsCrashed(db.manager(), scope, deps, bad(null))],
+    ['no options', () => recoverOrphanedRuns(db.manager(), scope, deps, bad(null))],
     ['run id long', () => markRunAsCrashed(db.manager(), scope, deps, { ...orphan, runId: 'x'.repeat(101) })],
     ['cutoff', () => markRunAsCrashed(db.manager(), scope, deps, { ...orphan, cutoff: bad('now') })],
     ['recent 0', () => getCrashRecoverySummary(db.manager(), scope, { recentLimit: 0 })],
@@ -293,6 +294,7 @@ describe('bad input', () => {
     async (given) => {
       const none = given as SystemScope;
       const driver = getOrphanRecoveryDriver(db.manager(), deps);
+      const counter = statementCounter(db.dataSource());
       for (const ask of [
         () => driver.detect(none),
         () => driver.markCrashed(none, orphan),
@@ -300,8 +302,24 @@ describe('bad input', () => {
         () => driver.summary(none),
       ])
         await expect(ask()).rejects.toThrow(TenantScopeError);
+      expect(counter.count()).toBe(0);
     },
   );
+  it.each([undefined, null, '', ' ', 'x'.repeat(101), 7, 'a\0b', '\ud800'])(
+    'the tenant %j of a mark: TENANT_SCOPE',
+    async (tenant) => {
+      const counter = statementCounter(db.dataSource());
+      const ask = markRunAsCrashed(db.manager(), scope, deps, { ...orphan, tenantId: bad(tenant) });
+      await expect(ask).rejects.toThrow(TenantScopeError);
+      expect(counter.count()).toBe(0);
+    },
+  );
+  it('a run id is no SQL: none has it, and the table stands', async () => {
+    await insert(worker('w'));
+    const runId = `"'; DROP TABLE worker_runs; --"`;
+    expect(await markRunAsCrashed(db.manager(), scope, deps, { ...orphan, runId })).toBe(false);
+    expect(idsOf(await detect())).toEqual(['w']);
+  });
   it('states what it does to the world', () => {
     expect([FEATURE_INTENT, RETRY_POLICY]).toEqual(['state_mutation', 'safe']);
   });

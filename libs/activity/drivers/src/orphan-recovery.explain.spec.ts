@@ -6,14 +6,12 @@ import type { EntityManager, QueryRunner } from 'typeorm';
 import {
   detectOrphanedRuns,
   getCrashRecoverySummary,
-  getOrphanRecoveryDriver,
   markRunAsCrashed,
   recoverOrphanedRuns,
 } from './orphan-recovery.driver';
 
 /** 300,000 runs: 3,000 are open (an orphan each), 6,000 have crashed, the rest has ended well. */
 const RUNS = 300_000;
-const ORPHANS = RUNS / 100;
 const CRASHES = RUNS / 50;
 const OPEN = 'ix_worker_runs_open';
 const CRASHED = 'ix_worker_runs_crashed';
@@ -109,16 +107,4 @@ it('getCrashRecoverySummary: the newest in their order, the count index-only', a
   expect(new Set(plan.indexes)).toEqual(new Set([CRASHED]));
   expect(plan.nodes.map((node) => node['Node Type'])).toContain('Index Only Scan');
   expect(readFrom(plan, CRASHED)).toBe(CRASHES + 10);
-});
-
-it('a driver that recovers all of it, round by round, ends', async () => {
-  const driver = getOrphanRecoveryDriver(manager, deps);
-  let recovered = 0;
-  for (let more = true; more;) {
-    const round = await driver.recover(scope);
-    recovered += round.recovered;
-    more = round.hasMore;
-  }
-  expect(recovered).toBe(ORPHANS);
-  expect(await driver.detect(scope)).toEqual([]);
 });

@@ -10,6 +10,7 @@ import {
   assertInt,
   assertObject,
   compareDecimal,
+  type DecimalString,
   NotFoundError,
   type ReadDeps,
   type RiskLevel,
@@ -59,28 +60,30 @@ export class RunSignalEngine {
 export function evaluateRunSignals(run: RunFiguresForSignals, limits: RunSignalLimits): readonly ThresholdSignal[] {
   assertObject(run, 'run');
   assertObject(limits, 'limits');
-  const tokens =
-    run.inputTokens === null && run.outputTokens === null
-      ? null
-      : whole(run.inputTokens ?? 0, 'inputTokens') + whole(run.outputTokens ?? 0, 'outputTokens');
+  const input = amount(run.inputTokens, 'inputTokens');
+  const output = amount(run.outputTokens, 'outputTokens');
+  const tokens = input === null && output === null ? null : (input ?? 0) + (output ?? 0);
   const signals: ThresholdSignal[] = [];
   if (run.status === 'failed') signals.push('RUN_FAILED');
-  if (exceeds(run.durationMs, limits.maxExecutionTimeMs, 'maxExecutionTimeMs')) signals.push('EXECUTION_TIME_EXCEEDED');
-  if (exceeds(tokens, limits.maxTokens, 'maxTokens')) signals.push('TOKEN_LIMIT_EXCEEDED');
-  if (costs(run.estimatedCostCents, limits.maxCostCents)) signals.push('COST_LIMIT_EXCEEDED');
+  if (exceeds(amount(run.durationMs, 'durationMs'), amount(limits.maxExecutionTimeMs, 'maxExecutionTimeMs')))
+    signals.push('EXECUTION_TIME_EXCEEDED');
+  if (exceeds(tokens, amount(limits.maxTokens, 'maxTokens'))) signals.push('TOKEN_LIMIT_EXCEEDED');
+  if (costs(money(run.estimatedCostCents, 'estimatedCostCents'), money(limits.maxCostCents, 'maxCostCents')))
+    signals.push('COST_LIMIT_EXCEEDED');
   return Object.freeze(signals);
 }
 
-function exceeds(figure: number | null, limit: number | undefined, field: string): boolean {
-  if (limit !== undefined) whole(limit, field);
-  return figure !== null && limit !== undefined && whole(figure, 'figure') > limit;
-}
+/** What nobody measured exceeds nothing, and what nobody bounds is exceeded by nothing. */
+const exceeds = (figure: number | null, limit: number | null): boolean =>
+  figure !== null && limit !== null && figure > limit;
 
-function costs(figure: string | null, limit: string | undefined): boolean {
-  const most = limit === undefined ? null : toMoney(limit, 'maxCostCents');
-  return figure !== null && most !== null && compareDecimal(toMoney(figure, 'estimatedCostCents'), most) > 0;
-}
+const costs = (figure: DecimalString | null, limit: DecimalString | null): boolean =>
+  figure !== null && limit !== null && compareDecimal(figure, limit) > 0;
 
-const whole = (value: number, field: string): number => assertInt(value, field, 0, Number.MAX_SAFE_INTEGER);
+const amount = (value: number | null | undefined, field: string): number | null =>
+  value === null || value === undefined ? null : assertInt(value, field, 0, Number.MAX_SAFE_INTEGER);
+
+const money = (value: string | null | undefined, field: string): DecimalString | null =>
+  value === null || value === undefined ? null : toMoney(value, field);
 
 const missing = (): NotFoundError => new NotFoundError('the tenant has no such run', { details: { field: 'runId' } });

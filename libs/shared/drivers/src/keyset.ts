@@ -26,7 +26,7 @@ export function keysetRequest(list: KeysetList, page: PageRequest): KeysetReques
   after.forEach((value, index) => {
     const last = index === list.positions.length - 1;
     const type = list.positions[index];
-    if (value === null ? last : type === undefined || !PATTERN[type].test(value)) throw refusedCursor();
+    if (value === null ? last : type === undefined || !parses(value, type)) throw refusedCursor();
   });
   return { limit, after };
 }
@@ -45,6 +45,15 @@ export function keysetPage<Row, Item>(
     nextCursor: last === undefined ? null : encodeCursor(list.kind, list.fingerprint, read.position(last)),
   });
 }
+
+/** A day that the calendar lacks would pass the pattern, fail in the database, and with it the caller's transaction. */
+const parses = (value: string, type: PositionType): boolean =>
+  PATTERN[type].test(value) && (type !== 'instant' || isOnCalendar(value.slice(0, 23)));
+
+const isOnCalendar = (instant: string): boolean => {
+  const at = Date.parse(`${instant}Z`);
+  return !instant.startsWith('0000') && !Number.isNaN(at) && new Date(at).toISOString() === `${instant}Z`;
+};
 
 const PATTERN: Readonly<Record<PositionType, RegExp>> = Object.freeze({
   instant: /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z$/,

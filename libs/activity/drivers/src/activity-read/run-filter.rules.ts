@@ -1,5 +1,6 @@
 import { FILTER_VALUES_MAX, type RunFilter } from '@hoc/activity/schemas';
 import {
+  assertDate,
   assertId,
   assertList,
   assertObject,
@@ -58,9 +59,17 @@ export function checkRunFilter(filter: RunFilter): RunFilter {
     if (given[key] !== undefined && typeof given[key] !== 'boolean')
       throw invalid(key, 'boolean', `${key} must be true or false`);
   if (filter.state !== undefined) assertOneOf(filter.state, RUN_STATES, 'state');
+  for (const key of INSTANTS) checkInstant(given[key], key);
   assertRange(filter.startedFrom, filter.startedTo, 'startedFrom', { allowEmpty: true });
   assertRange(filter.completedFrom, filter.completedTo, 'completedFrom', { allowEmpty: true });
   return filter;
+}
+
+/** Years that are written with four digits: PostgreSQL reads no other of what a Date prints. */
+function checkInstant(value: unknown, field: string): void {
+  if (value === undefined) return;
+  const year = assertDate(value, field).getUTCFullYear();
+  if (year < 1 || year > 9999) throw invalid(field, 'range', `${field} lies outside the years 1 to 9999`);
 }
 
 function checkList(list: unknown, allowed: readonly string[], field: string): void {

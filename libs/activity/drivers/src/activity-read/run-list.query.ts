@@ -40,13 +40,19 @@ const KEPT_TEXTS = 64;
  * its values, because a plan for any value reads too much where one is rare.
  */
 export function prepared<Row>(label: string, conditions: Conditions, text: string): Statement<Row> {
-  if (conditions.isFiltered) return statement(label, text, { replan: true });
+  if (conditions.isFiltered) return planned(label, text);
   const known = kept.get(text);
   if (known !== undefined) return known as Statement<Row>;
   const made = statement<Row>(label, text);
   if (kept.size < KEPT_TEXTS) kept.set(text, made);
   return made;
 }
+
+/**
+ * A statement that looks up limits and breaches, never kept: a plan from when these tables were small goes through all
+ * breaches of the tenant for each run and limit.
+ */
+export const planned = <Row>(label: string, text: string): Statement<Row> => statement(label, text, { replan: true });
 
 /** A page of runs first, the limits of its rows after: the join is made at most `limit + 1` times. */
 export function withPolicy(

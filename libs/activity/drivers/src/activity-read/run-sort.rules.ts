@@ -33,7 +33,7 @@ export const RUN_KEYS: Readonly<Record<RunSortField, RunKey>> = Object.freeze({
   riskLevel: {
     key: `CASE r.risk_level WHEN 'VIOLATED' THEN 3 WHEN 'AT_RISK' THEN 2 WHEN 'NEAR_THRESHOLD' THEN 1 ELSE 0 END`,
     text: `(CASE r.risk_level WHEN 'VIOLATED' THEN 3 WHEN 'AT_RISK' THEN 2 WHEN 'NEAR_THRESHOLD' THEN 1 ELSE 0 END)::text`,
-    value: (n) => `${n}::integer`,
+    value: (n) => `${n}::bigint`,
     position: 'integer',
   },
 });
