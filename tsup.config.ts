@@ -7,7 +7,8 @@ export default defineConfig({
   bundle: false,
   splitting: false,
   dts: false,
-  sourcemap: true,
+  // The output is one readable file per source: maps would be a third of each package, of which 1 MiB is the limit.
+  sourcemap: false,
   clean: true,
   outDir: 'dist',
   target: 'es2022',
@@ -17,7 +18,5 @@ export default defineConfig({
   esbuildOptions(options) {
     // Without a base esbuild takes the common folder of the entries, and a one-layer package would lose the layer's name.
     options.outbase = '.';
-    // The packages ship their sources, which the maps point at: a second copy inside each map would double their size.
-    options.sourcesContent = false;
   },
 });

@@ -26,7 +26,7 @@ const transition = (
   statement(
     label,
     `WITH held AS MATERIALIZED (
-       SELECT id, status, COALESCE(${rule.same ?? 'false'}, false) AS same FROM ${table} WHERE ${OF_THE_RUN} FOR UPDATE
+       SELECT id, status, COALESCE(${rule.same ?? 'false'}, false) AS same FROM ${table} WHERE ${OF_THE_RUN} FOR NO KEY UPDATE
      ), written AS (
        UPDATE ${table} r SET ${rule.set}
        FROM held h
@@ -165,7 +165,7 @@ export interface RetryColumns {
 export const CREATE_RETRY: Statement<RetryColumns> = statement(
   'create_retry',
   `WITH parent AS MATERIALIZED (
-     SELECT * FROM worker_runs WHERE ${OF_THE_RUN} FOR UPDATE
+     SELECT * FROM worker_runs WHERE ${OF_THE_RUN} FOR NO KEY UPDATE
    ), retry AS (
      INSERT INTO worker_runs (tenant_id, id, worker_id, api_key_id, user_id, task, input_json, status, parent_run_id, attempt,
        is_retry, is_synthetic, synthetic_scenario_id, created_at)
