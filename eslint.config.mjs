@@ -126,7 +126,7 @@ export default tseslint.config(
   { ignores: ['**/dist/**', '**/node_modules/**', '.nx/**', 'tmp/**'] },
   { linterOptions: { noInlineConfig: true, reportUnusedDisableDirectives: 'error' } },
   {
-    files: ['libs/*/*/src/**/*.ts', 'tools/*/src/**/*.ts'],
+    files: ['libs/*/*/src/**/*.ts', 'tools/*/src/**/*.ts', 'bench/src/**/*.ts'],
     languageOptions: { parser: tseslint.parser, parserOptions: { projectService: true } },
     plugins: { '@nx': nx, '@typescript-eslint': tseslint.plugin, hoc },
     rules: {
@@ -160,7 +160,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['libs/**/*.{ts,tsx,mts,cts,js,jsx,mjs,cjs}', 'tools/**/*.{ts,tsx,mts,cts}', ...unitScripts],
+    files: ['libs/**/*.{ts,tsx,mts,cts,js,jsx,mjs,cjs}', 'tools/**/*.{ts,tsx,mts,cts}', 'bench/**/*.{ts,tsx,mts,cts}', ...unitScripts],
     ignores: [...units().map((unit) => `${unit.root}/src/**/*.ts`), '**/*.d.cts'],
     languageOptions: { parser: tseslint.parser },
     plugins: { hoc },

@@ -39,7 +39,7 @@ process.exitCode = total.wrong ? 1 : 0;
 
 /** The copy as it is: no boundary rule speaks. Other rules are lint's business, not this proof's. */
 function cleanControl() {
-  const run = eslint('libs', 'tools', '-f', 'json');
+  const run = eslint('libs', 'tools', 'bench', '-f', 'json');
   const boundary = /^(@nx\/enforce-module-boundaries|(@typescript-eslint\/)?no-restricted-(imports|globals)|hoc\/.*)$/;
   const found = run.stdout.startsWith('[')
     ? JSON.parse(run.stdout).flatMap((file) =>

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 
 const FILES = [
   'architecture',
+  'bench',
   'libs',
   'tools',
   'docs',
