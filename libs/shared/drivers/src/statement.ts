@@ -149,5 +149,10 @@ function takesName(client: PgClient, name: string): boolean {
 
 /** pg asks this for each column of a result; its own table is global and a consumer may have changed it. */
 const COLUMN_TYPES = {
-  getTypeParser: (oid: number) => (text: string) => readColumn(oid, text),
+  getTypeParser: (oid: number): ((text: string) => unknown) => {
+    let parser = parsers.get(oid);
+    if (parser === undefined) parsers.set(oid, (parser = (text) => readColumn(oid, text)));
+    return parser;
+  },
 };
+const parsers = new Map<number, (text: string) => unknown>();

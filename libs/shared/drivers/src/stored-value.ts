@@ -5,6 +5,7 @@ import { assertOneOf, DataIntegrityError, HocError } from '@hoc/shared/kernel';
  * @throws DataIntegrityError naming `field`: another value says that the schema isn't of this version
  */
 export function storedValue<T extends string>(value: string, list: readonly T[], field: string): T {
+  if (list.includes(value as T)) return value as T;
   try {
     return assertOneOf(value, list, field);
   } catch (error) {

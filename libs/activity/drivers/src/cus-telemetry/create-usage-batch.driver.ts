@@ -22,6 +22,10 @@ export const USAGE_CHUNK_ROWS = 1000;
 /** From here on COPY and one merge beat chunks of arrays, where `pg-copy-streams` is installed. */
 export const USAGE_COPY_MIN_ROWS = 10_000;
 
+/** Up to here a round trip costs more than an insert that finds its calls there: no look-up goes before it. */
+const INSERT_FIRST_ROWS = 32;
+const NOTHING_KNOWN: ReadonlySet<string> = new Set();
+
 /**
  * Up to 20,000 calls of one tenant, outcomes in input order. The first record of a call id leads; later ones are compared
  * with what is stored in the end. All leaders are sorted by call id before they are cut into chunks, and the daily rows
@@ -64,11 +68,14 @@ async function writeChunk(
   const sums: DaySumJson[] = [];
   let open = chunk;
   for (let round = 0; round < WRITE_ROUNDS; round += 1) {
-    const known = await storedCallIds(
-      manager,
-      context.tenantId,
-      open.map((record) => record.callId),
-    );
+    const known =
+      open.length <= INSERT_FIRST_ROWS
+        ? NOTHING_KNOWN
+        : await storedCallIds(
+            manager,
+            context.tenantId,
+            open.map((record) => record.callId),
+          );
     const unknown = open.filter((record) => !known.has(record.callId));
     if (unknown.length > 0) {
       const inserted = await (single ? insertWithDaily : insertWithSums)(manager, context, unknown);
