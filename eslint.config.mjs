@@ -160,7 +160,12 @@ export default tseslint.config(
     },
   },
   {
-    files: ['libs/**/*.{ts,tsx,mts,cts,js,jsx,mjs,cjs}', 'tools/**/*.{ts,tsx,mts,cts}', 'bench/**/*.{ts,tsx,mts,cts}', ...unitScripts],
+    files: [
+      'libs/**/*.{ts,tsx,mts,cts,js,jsx,mjs,cjs}',
+      'tools/**/*.{ts,tsx,mts,cts}',
+      'bench/**/*.{ts,tsx,mts,cts}',
+      ...unitScripts,
+    ],
     ignores: [...units().map((unit) => `${unit.root}/src/**/*.ts`), '**/*.d.cts'],
     languageOptions: { parser: tseslint.parser },
     plugins: { hoc },

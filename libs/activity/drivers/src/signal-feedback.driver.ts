@@ -22,6 +22,7 @@ import {
   type DriverDeps,
   filterFingerprint,
   invalid,
+  noopLogger,
   type Page,
   type PageRequest,
   type SystemScope,
@@ -52,7 +53,8 @@ export function getSignalFeedbackDriver(manager: DriverManager, deps: DriverDeps
 
 /**
  * What people said of signals: every answer is a row, and the newest of a fingerprint counts. A suppression counts while
- * `asOf ≤ t < expiresAt`. No method needs a transaction: each is one statement.
+ * `asOf ≤ t < expiresAt`, whether a job has marked its end or not. No method needs a transaction: each is one statement.
+ * Results are frozen.
  */
 export class SignalFeedbackDriver implements SignalFeedbackPort {
   constructor(
@@ -60,17 +62,25 @@ export class SignalFeedbackDriver implements SignalFeedbackPort {
     private readonly deps: DriverDeps,
   ) {}
 
-  /** Stores one answer, as of the clock. @throws InvalidArgumentError naming the field */
+  /**
+   * Stores one answer, as of the clock.
+   * @throws InvalidArgumentError naming the field; ConflictError reason `foreign_key` for a tenant that doesn't exist
+   */
   async insertFeedback(tenantId: string, input: NewSignalFeedback): Promise<SignalFeedbackRow> {
-    const values = [assertTenantId(tenantId), this.deps.ids.next(), ...this.feedbackValues(input)];
+    const tenant = assertTenantId(tenantId);
+    const values = this.feedbackValues(input);
     return guarded(async () => {
-      const row = await runOne(this.manager, INSERT_FEEDBACK, values);
+      const row = await runOne(this.manager, INSERT_FEEDBACK, [tenant, this.deps.ids.next(), ...values]);
       if (row === null) throw new DataIntegrityError('the feedback was not stored', { details: { reason: 'trigger' } });
       return toFeedback(row);
     });
   }
 
-  /** The newest answer of each of at most 200 fingerprints; one without an answer isn't in the map. */
+  /**
+   * The newest answer of each of at most 200 fingerprints; one without an answer isn't in the map. None asked for: no
+   * statement.
+   * @throws InvalidArgumentError for more, or for one that isn't 32 hex digits
+   */
   async fetchLatestFeedback(
     tenantId: string,
     fingerprints: readonly string[],
@@ -84,7 +94,7 @@ export class SignalFeedbackDriver implements SignalFeedbackPort {
     });
   }
 
-  /** {@link fetchLatestFeedback} as it stands at the clock. */
+  /** {@link fetchLatestFeedback} as it stands at the clock: what a {@link SignalFeedbackPort} is asked. */
   async getSignalFeedback(
     tenantId: string,
     fingerprints: readonly string[],
@@ -94,10 +104,14 @@ export class SignalFeedbackDriver implements SignalFeedbackPort {
     return new Map([...rows].map(([fingerprint, row]) => [fingerprint, toStatus(row, now)]));
   }
 
-  /** Suppressions that hold at `asOf`, the soonest to end first. */
+  /**
+   * Suppressions that hold at `asOf`, the soonest to end first. It is no history: one that was answered since, or marked as
+   * ended, isn't there, whatever `asOf`. Each page must name the same `asOf`.
+   * @throws InvalidArgumentError for an invalid Date, a limit out of 1–200, or another list's cursor
+   */
   async fetchActiveSuppressions(tenantId: string, asOf: Date, page: PageRequest): Promise<Page<SignalFeedbackRow>> {
     const tenant = assertTenantId(tenantId);
-    const at = assertDate(asOf, 'asOf').toISOString();
+    const at = assertInstant(asOf);
     const list: KeysetList = {
       kind: 'suppressions',
       fingerprint: filterFingerprint('suppressions', tenant, { asOf: at }),
@@ -113,15 +127,22 @@ export class SignalFeedbackDriver implements SignalFeedbackPort {
   }
 
   /**
-   * Marks at most 1,000 suppressions of all tenants that had ended by `asOf`; how many. Two jobs at once mark each once.
-   * @throws TenantScopeError without a scope
+   * System-wide: marks at most `limit` (1–1,000) suppressions of all tenants that have ended by `asOf`, the longest ended
+   * first; how many, 0 when nothing is left. Two jobs at once share the work, and each row is marked once. The answer that
+   * counts stays the same: only an `asOf` later than the clock ends a suppression before its time.
+   * @throws TenantScopeError without a scope, InvalidArgumentError for an invalid Date or limit
    */
   async markExpiredAsEvaluated(scope: SystemScope, asOf: Date, limit: number = EXPIRY_BATCH_LIMIT): Promise<number> {
-    assertSystemScope(scope);
-    const values = [assertDate(asOf, 'asOf').toISOString(), assertInt(limit, 'limit', 1, EXPIRY_BATCH_LIMIT)];
-    return guarded(async () =>
-      toSafeInteger((await runOne(this.manager, MARK_EXPIRED, values))?.marked ?? 0, 'marked'),
-    );
+    const { reason } = assertSystemScope(scope);
+    const values = [
+      assertInstant(asOf),
+      assertInt(limit, 'limit', 1, EXPIRY_BATCH_LIMIT),
+      this.deps.clock.now().toISOString(),
+    ];
+    const row = await guarded(() => runOne(this.manager, MARK_EXPIRED, values));
+    const marked = toSafeInteger(row?.marked, 'marked');
+    (this.deps.logger ?? noopLogger).info('signal_suppressions_expired', { reason, marked });
+    return marked;
   }
 
   private feedbackValues(input: NewSignalFeedback): readonly unknown[] {
@@ -152,6 +173,15 @@ function assertFingerprint(value: unknown): string {
     throw invalid('signalFingerprint', 'fingerprint', 'a signal fingerprint is 32 hex digits');
   return value;
 }
+
+/** ISO text. PostgreSQL reads the sign of a year that isn't one of 0–9999 as a time zone, and says something else is wrong. */
+function assertInstant(asOf: unknown): string {
+  const text = assertDate(asOf, 'asOf').toISOString();
+  if (text.length !== ISO_LENGTH) throw invalid('asOf', 'range', 'asOf must lie in the years 0001 to 9999');
+  return text;
+}
+
+const ISO_LENGTH = '2026-03-10T12:00:00.000Z'.length;
 
 const toFeedback = (row: FeedbackColumns): SignalFeedbackRow =>
   Object.freeze({

@@ -1,5 +1,12 @@
 import type { OrphanRecoveryResult, RecoverOptions, RecoveredRun } from '@hoc/activity/schemas';
-import { assertSystemScope, type SystemScope, UnavailableError, type UnitOfWorkRunner } from '@hoc/shared/kernel';
+import {
+  assertObject,
+  assertSystemScope,
+  invalid,
+  type SystemScope,
+  UnavailableError,
+  type UnitOfWorkRunner,
+} from '@hoc/shared/kernel';
 import type { OrphanRecoveryEngine } from './orphan-recovery.engine';
 import type { SignalFeedbackEngine } from './signal-feedback.engine';
 
@@ -11,64 +18,135 @@ export interface SweepEngines {
 
 /** How far a sweep has come. */
 export interface SweepProgress {
+  /** Transactions. */
   readonly rounds: number;
+  /** Rows that they changed. */
   readonly done: number;
 }
 
 /** How a sweep is watched and ended before its time. */
 export interface SweepOptions {
-  /** After each round, which is committed by then. */
+  /** After each round, which is committed by then; an error of it ends the sweep. */
   readonly onProgress?: (progress: SweepProgress) => void;
-  /** Looked at between two rounds; what is committed stays. */
+  /** Looked at before each round; what is committed stays. */
   readonly signal?: AbortSignal;
+}
+
+/** The same for recovery, whose answer grows with what it finds. */
+export interface OrphanSweepOptions extends RecoverOptions, Omit<SweepOptions, 'onProgress'> {
+  /** {@link SweepOptions}; `round` is the round's own result. */
+  readonly onProgress?: (progress: SweepProgress & { readonly round: OrphanRecoveryResult }) => void;
+  /**
+   * Default true: the answer lists every recovered run, some hundred bytes each. False: its `runs` are empty, and no more
+   * than one round is in memory, however many orphans there are.
+   */
+  readonly collectRuns?: boolean;
 }
 
 /** Sweeps of the whole database, called by the consumer's scheduler; none starts by itself. */
 export interface ActivitySweeps {
   /**
-   * Recovers orphans, one transaction a round, until no full round is left; the rounds' results added up. Any number of
-   * sweepers at once share the work.
+   * Recovers orphans, one transaction a round (`limit`, default 1,000), until a round comes back short; the rounds' results
+   * added up. Any number of sweepers at once share the work. `hasMore` is true only where a full round changed nothing.
+   * @throws TenantScopeError without a scope, InvalidArgumentError as `recover`, UnavailableError reason `aborted` or
+   * `closed`; what a round committed stays, and the next sweep goes on
    */
-  recoverOrphans(scope: SystemScope, options?: RecoverOptions & SweepOptions): Promise<OrphanRecoveryResult>;
-  /** Marks suppressions that have ended, one transaction a round, until none is left; how many. */
+  recoverOrphans(scope: SystemScope, options?: OrphanSweepOptions): Promise<OrphanRecoveryResult>;
+  /**
+   * Marks suppressions that have ended, one transaction a round, until none is left; how many.
+   * @throws as {@link ActivitySweeps.recoverOrphans}
+   */
   expireSuppressions(scope: SystemScope, options?: SweepOptions): Promise<number>;
+  /** Takes no further sweep, lets those that run end their round, and waits for them. A second call gives the same promise. */
+  close(): Promise<void>;
 }
 
-/** The sweeps on a runner of units of work; made once per process. */
+/** The sweeps on a runner of units of work; made once per process, closed at its end. */
 export function createActivitySweeps(run: UnitOfWorkRunner<SweepEngines>): ActivitySweeps {
-  return Object.freeze({
-    recoverOrphans: async (scope: SystemScope, options: RecoverOptions & SweepOptions = {}) => {
-      assertSystemScope(scope);
-      const { onProgress, signal, ...recovery } = options;
-      const runs: RecoveredRun[] = [];
-      const sums = { detected: 0, recovered: 0, failed: 0 };
-      for (let rounds = 1; ; rounds += 1) {
-        refuseAborted(signal);
-        const result = await run(({ orphans }) => orphans.recover(scope, recovery));
-        for (const each of result.runs) runs.push(each);
-        sums.detected += result.detected;
-        sums.recovered += result.recovered;
-        sums.failed += result.failed;
-        onProgress?.({ rounds, done: sums.recovered });
-        if (!result.hasMore)
-          return Object.freeze({ ...sums, runs: Object.freeze(runs), enabled: result.enabled, hasMore: false });
+  const running = new Set<Promise<unknown>>();
+  let closing: Promise<void> | undefined;
+
+  /** Rounds until one says that it was the last. */
+  const repeat = async (round: () => Promise<boolean>, signal: AbortSignal | undefined): Promise<void> => {
+    for (let more = true; more;) {
+      if (closing !== undefined) throw ended('closed');
+      if (signal?.aborted === true) throw ended('aborted');
+      const work = round();
+      running.add(work);
+      try {
+        more = await work;
+      } finally {
+        running.delete(work);
       }
-    },
-    expireSuppressions: async (scope: SystemScope, { onProgress, signal }: SweepOptions = {}) => {
+    }
+  };
+
+  return Object.freeze({
+    recoverOrphans: async (scope: SystemScope, options: OrphanSweepOptions = {}) => {
       assertSystemScope(scope);
+      const { onProgress, signal, collectRuns = true, ...recovery } = checked(options);
+      const sum = new RecoverySum(collectRuns);
+      await repeat(async () => {
+        const round = await run(({ orphans }) => orphans.recover(scope, recovery));
+        const progress = sum.add(round);
+        onProgress?.({ ...progress, round });
+        return round.hasMore && round.recovered > 0;
+      }, signal);
+      return sum.result();
+    },
+    expireSuppressions: async (scope: SystemScope, options: SweepOptions = {}) => {
+      assertSystemScope(scope);
+      const { onProgress, signal } = checked(options);
+      let rounds = 0;
       let done = 0;
-      for (let rounds = 1; ; rounds += 1) {
-        refuseAborted(signal);
+      await repeat(async () => {
         const marked = await run(({ feedback }) => feedback.expireSuppressions(scope));
+        rounds += 1;
         done += marked;
         onProgress?.({ rounds, done });
-        if (marked === 0) return done;
-      }
+        return marked > 0;
+      }, signal);
+      return done;
     },
+    close: () => (closing ??= Promise.allSettled([...running]).then(() => undefined)),
   });
 }
 
-function refuseAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true)
-    throw new UnavailableError('the sweep was aborted: what it committed stays', { details: { reason: 'aborted' } });
+/** Results of rounds added up. */
+class RecoverySum {
+  private readonly runs: RecoveredRun[] = [];
+  private rounds = 0;
+  private readonly sums = { detected: 0, recovered: 0, failed: 0 };
+  private last = { enabled: true, hasMore: false };
+
+  constructor(private readonly collectRuns: boolean) {}
+
+  add({ detected, recovered, failed, runs, enabled, hasMore }: OrphanRecoveryResult): SweepProgress {
+    // One by one: a round of 10,000 would be as many arguments of one call.
+    if (this.collectRuns) for (const each of runs) this.runs.push(each);
+    this.sums.detected += detected;
+    this.sums.recovered += recovered;
+    this.sums.failed += failed;
+    this.last = { enabled, hasMore };
+    return { rounds: (this.rounds += 1), done: this.sums.recovered };
+  }
+
+  result(): OrphanRecoveryResult {
+    return Object.freeze({ ...this.sums, runs: Object.freeze(this.runs), ...this.last });
+  }
 }
+
+/** Before the first round: a refusal in the middle of a sweep would look as if the sweep had failed. */
+function checked<T extends SweepOptions | OrphanSweepOptions>(options: T): T {
+  const { onProgress, signal } = assertObject(options, 'options');
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw invalid('onProgress', 'function', 'onProgress must be a function');
+  if (signal !== undefined && typeof assertObject(signal, 'signal')['aborted'] !== 'boolean')
+    throw invalid('signal', 'abort_signal', 'signal must be an AbortSignal');
+  return options;
+}
+
+const ended = (reason: 'aborted' | 'closed'): UnavailableError =>
+  new UnavailableError(`${reason}: the sweep ended before all was done; what it committed stays`, {
+    details: { reason },
+  });

@@ -19,6 +19,7 @@ export {
 export {
   type ActivitySweeps,
   createActivitySweeps,
+  type OrphanSweepOptions,
   type SweepEngines,
   type SweepOptions,
   type SweepProgress,

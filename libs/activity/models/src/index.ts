@@ -1,4 +1,4 @@
-import type { CatalogueDeclaration } from '@hoc/shared/models';
+import { type CatalogueDeclaration, type SystemWideIndex, systemWideIndexes } from '@hoc/shared/models';
 import type { MigrationInterface } from 'typeorm';
 import { ActivitySignalFeedback1700000001001 } from './migrations/1700000001001-activity-signal-feedback.migration';
 import { signalFeedbackCatalogue, SignalFeedbackEntity } from './signal-feedback.entity';
@@ -14,3 +14,5 @@ export const entities: readonly Class[] = Object.freeze([SignalFeedbackEntity]);
 export const migrations: readonly Class<MigrationInterface>[] = Object.freeze([ActivitySignalFeedback1700000001001]);
 /** What {@link entities} can't say of their tables. */
 export const catalogue: readonly CatalogueDeclaration[] = Object.freeze([signalFeedbackCatalogue]);
+/** The indexes of {@link entities} that don't lead with `tenant_id`, each with the system-wide call that it serves. */
+export const SYSTEM_WIDE_INDEXES: readonly SystemWideIndex[] = Object.freeze(systemWideIndexes(catalogue));

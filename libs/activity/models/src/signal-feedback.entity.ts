@@ -4,7 +4,10 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 /** The column's values; the schemas export the same list, which models may not import. */
 const FEEDBACK_STATES = Object.freeze(['ACKNOWLEDGED', 'SUPPRESSED', 'REOPENED', 'EVALUATED'] as const);
 
-/** What somebody said of a signal: the newest row of a fingerprint counts. */
+/**
+ * What somebody said of a signal: one row an answer, and the newest of a fingerprint counts. Only an ended suppression
+ * changes: SUPPRESSED → EVALUATED.
+ */
 @Entity('signal_feedback', { synchronize: false })
 export class SignalFeedbackEntity {
   @PrimaryColumn({ name: 'tenant_id', type: 'text', primaryKeyConstraintName: 'pk_signal_feedback' })
@@ -20,11 +23,13 @@ export class SignalFeedbackEntity {
   /** It holds from this instant on. */
   @Column({ name: 'as_of', type: 'timestamptz', nullable: false })
   asOf!: Date;
+  /** Null exactly where `expires_at` is: an answer that holds until the next one. */
   @Column({ name: 'ttl_seconds', type: 'integer', nullable: true })
   ttlSeconds!: number | null;
   /** Exclusive. */
   @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
   expiresAt!: Date | null;
+  /** Of one action on many signals: its id, a hash of the set that was meant, and its size. */
   @Column({ name: 'bulk_action_id', type: 'text', nullable: true })
   bulkActionId!: string | null;
   @Column({ name: 'target_set_hash', type: 'text', nullable: true })
@@ -42,7 +47,7 @@ const SUPPRESSED = `feedback_state = 'SUPPRESSED'`;
 /** `signal_feedback` beyond its entity (spec activity H.1). */
 export const signalFeedbackCatalogue = declareTable({
   table: 'signal_feedback',
-  bytewise: ['tenant_id', 'id', 'signal_fingerprint', 'bulk_action_id', 'target_set_hash'],
+  bytewise: ['tenant_id', 'id', 'signal_fingerprint', 'actor_id', 'bulk_action_id'],
   checks: [
     charLength(1, 100, 'tenant_id', 'id', 'bulk_action_id', 'target_set_hash'),
     rule('signal_fingerprint', `signal_fingerprint ~ '^[0-9a-f]{32}$'`),

@@ -53,11 +53,12 @@ function services(run: UnitOfWorkRunner<EntityManager>, deps: ActivityDeps): Act
   const inTransaction: ActivityRunner = (work) => run((manager) => work(compose(manager, deps)));
   const coalescer = createUsageCoalescer(inTransaction, deps);
   const importer = createUsageImporter(inTransaction, deps.clock);
+  const sweeps = createActivitySweeps(inTransaction);
   let closing: Promise<void> | undefined;
   return Object.freeze({
     coalescer,
     importer,
-    sweeps: createActivitySweeps(inTransaction),
-    close: () => (closing ??= Promise.all([coalescer.close(), importer.close()]).then(() => undefined)),
+    sweeps,
+    close: () => (closing ??= Promise.all([coalescer.close(), importer.close(), sweeps.close()]).then(() => undefined)),
   });
 }

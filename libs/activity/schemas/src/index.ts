@@ -170,6 +170,7 @@ export {
   ACTOR_ID_MAX,
   EXPIRY_BATCH_LIMIT,
   FEEDBACK_STATES,
+  type FeedbackRequest,
   type FeedbackState,
   FINGERPRINTS_MAX,
   type NewSignalFeedback,

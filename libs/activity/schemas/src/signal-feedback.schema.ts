@@ -12,19 +12,32 @@ export const ACTOR_ID_MAX = 200;
 /** Expired suppressions that one call marks. */
 export const EXPIRY_BATCH_LIMIT = 1000;
 
-/** A feedback to store. */
-export interface NewSignalFeedback {
-  /** 32 hex digits. */
-  readonly signalFingerprint: string;
-  readonly feedbackState: Exclude<FeedbackState, 'EVALUATED'>;
+/** Who answers a signal, and of which action on many signals the answer is a part. */
+export interface FeedbackRequest {
   /** Who says so, 1–200 characters. */
   readonly actorId: string;
+  /** The action's id, 1–100 characters. */
+  readonly bulkActionId?: string;
+  /** A hash of the set of signals that the action meant, 1–100 characters. */
+  readonly targetSetHash?: string;
+  /** The size of that set, 0 or more. */
+  readonly targetCount?: number;
+}
+
+/** Who suppresses a signal, and for how long. */
+export interface SuppressRequest extends FeedbackRequest {
+  /** 1–31,536,000. */
+  readonly ttlSeconds: number;
+}
+
+/** A feedback to store. */
+export interface NewSignalFeedback extends FeedbackRequest {
+  /** 32 hex digits. */
+  readonly signalFingerprint: string;
+  /** EVALUATED is what an ended suppression becomes: nobody says it. */
+  readonly feedbackState: Exclude<FeedbackState, 'EVALUATED'>;
   /** Exactly with SUPPRESSED: 1–31,536,000. */
   readonly ttlSeconds?: number;
-  /** Of one action on many signals: its id, a hash of the set that was meant, and its size. */
-  readonly bulkActionId?: string;
-  readonly targetSetHash?: string;
-  readonly targetCount?: number;
 }
 
 /** A stored feedback. */
@@ -45,18 +58,12 @@ export interface SignalFeedbackRow {
   readonly updatedAt: Date;
 }
 
-/** Who suppresses a signal, and for how long. */
-export interface SuppressRequest {
-  readonly actorId: string;
-  /** 1–31,536,000. */
-  readonly ttlSeconds: number;
-}
-
 /** A page of suppressions. */
 export interface SuppressionsQuery {
-  /** Default: the clock. */
+  /** The instant at which they hold. Default: the clock, and with a cursor the instant of the first page. */
   readonly asOf?: Date;
   /** 1–200, default 50. */
   readonly limit?: number;
+  /** The `nextCursor` of the page before. */
   readonly cursor?: string;
 }

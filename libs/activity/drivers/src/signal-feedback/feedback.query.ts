@@ -28,7 +28,10 @@ export const INSERT_FEEDBACK: Statement<FeedbackColumns> = statement(
    RETURNING ${COLUMNS}`,
 );
 
-/** $1 tenant, $2 fingerprints: the newest row of each that has one, by one index look-up. */
+/**
+ * $1 tenant, $2 fingerprints: the newest row of each that has one, by one index look-up. DISTINCT ON would read every
+ * answer that these signals ever got.
+ */
 export const LATEST_FEEDBACK: Statement<FeedbackColumns> = statement(
   'latest_feedback',
   `SELECT f.*
@@ -49,7 +52,7 @@ export interface SuppressionColumns extends FeedbackColumns {
 
 /**
  * $1 tenant, $2 instant, $3 and $4 where the page goes on, $5 limit. The soonest to end first; a suppression that somebody
- * has answered since is none.
+ * has answered since is none. Planned anew: a plan made for a small table would sort all of a large tenant's.
  */
 export const ACTIVE_SUPPRESSIONS: Statement<SuppressionColumns> = statement(
   'active_suppressions',
@@ -63,9 +66,13 @@ export const ACTIVE_SUPPRESSIONS: Statement<SuppressionColumns> = statement(
      )
    ORDER BY expires_at, id
    LIMIT $5`,
+  { replan: true },
 );
 
-/** $1 instant, $2 limit. What another job holds is skipped: each row is marked once, and nobody waits. */
+/**
+ * $1 instant, $2 limit, $3 clock. What another job holds is skipped: each row is marked once, and nobody waits. The lock
+ * reads the row anew, so one that a job has marked meanwhile isn't taken.
+ */
 export const MARK_EXPIRED: Statement<{ readonly marked: string }> = statement(
   'mark_expired_suppressions',
   `WITH due AS MATERIALIZED (
@@ -73,9 +80,9 @@ export const MARK_EXPIRED: Statement<{ readonly marked: string }> = statement(
      WHERE feedback_state = 'SUPPRESSED' AND expires_at <= $1::timestamptz
      ORDER BY expires_at, tenant_id, id
      LIMIT $2
-     FOR UPDATE SKIP LOCKED
+     FOR NO KEY UPDATE SKIP LOCKED
    ), marked AS (
-     UPDATE signal_feedback f SET feedback_state = 'EVALUATED', updated_at = $1::timestamptz
+     UPDATE signal_feedback f SET feedback_state = 'EVALUATED', updated_at = $3::timestamptz
      FROM due d WHERE f.tenant_id = d.tenant_id AND f.id = d.id
      RETURNING 1
    )
