@@ -1,8 +1,16 @@
+import { inspect } from 'node:util';
 import { type EvaluationRule, type RunFilter, type RunSort, RUN_DIMENSIONS } from '@hoc/activity/schemas';
-import { type DecimalString, InvalidArgumentError, TenantScopeError } from '@hoc/shared/kernel';
+import {
+  type DecimalString,
+  filterFingerprint,
+  HocError,
+  InvalidArgumentError,
+  RUN_STATUSES,
+  TenantScopeError,
+} from '@hoc/shared/kernel';
 import { entities, migrations, RunEntity } from '@hoc/shared/models';
-import { makeLimit, makeLimitBreach, makeRun, makeTenant } from '@hoc/shared/testing';
-import { insertRows, statementCounter, useDatabase } from '@hoc/testkit';
+import { makeRun, makeTenant } from '@hoc/shared/testing';
+import { captureStatements, insertRows, statementCounter, useDatabase } from '@hoc/testkit';
 import { type ActivityReadDriver, getActivityReadDriver } from './activity-read.driver';
 
 const db = useDatabase({ entities, migrations });
@@ -217,227 +225,232 @@ describe('counts', () => {
   });
 });
 
-const limit = (id: string, columns: Record<string, unknown>) =>
-  makeLimit('t-a', { id, limit_category: 'THRESHOLD', status: 'ACTIVE', scope_id: null, ...columns });
-const f22 = () => [
-  limit('L1', { scope: 'TENANT', limit_type: 'COST_CENTS', max_value: '2000' }),
-  limit('L2', { scope: 'PROJECT', scope_id: 'p1', limit_type: 'TOKENS_TOTAL', max_value: '1000' }),
-  limit('L3', { scope: 'AGENT', scope_id: 'zz', limit_type: 'COST_CENTS', max_value: '1' }),
-];
-const breach = (runId: string, limitId: string, type: string) =>
-  makeLimitBreach('t-a', limitId, { run_id: runId, breach_type: type });
-const contexts = async () => {
-  const { items } = await driver().fetchRunsWithPolicyContext('t-a', {}, NEWEST, {}, RULE);
-  return new Map(items.map((item) => [item.runId, item.policyContext]));
-};
+describe('defects of the original', () => {
+  const ids = async (filter: RunFilter, sort = NEWEST): Promise<string[]> => (await pages(filter, sort, 50)).flat();
 
-describe('the limit of a run', () => {
-  it('F22: worst outcome, then nearest, then the narrower scope', async () => {
-    await insert(...f22());
-    const of = await contexts();
-    expect(of.get('r1')).toEqual({
-      policyId: 'L1',
-      policyName: expect.any(String) as string,
-      policyScope: 'TENANT',
-      limitType: 'COST_CENTS',
-      thresholdValue: '2000',
-      thresholdUnit: 'cents',
-      thresholdSource: 'TENANT_OVERRIDE',
-      evaluationOutcome: 'OK',
-      actualValue: '150',
-      riskType: 'COST',
-      proximityPct: 7.5,
-    });
-    expect(of.get('r2')).toMatchObject({ policyId: 'L1', evaluationOutcome: 'BREACH', proximityPct: 100 });
-    expect(of.get('r3')).toMatchObject({
-      policyId: 'L2',
-      evaluationOutcome: 'NEAR_THRESHOLD',
-      actualValue: '850',
-      proximityPct: 85,
-    });
-    expect(of.get('r4')).toMatchObject({
-      policyId: 'L1',
-      evaluationOutcome: 'ADVISORY',
-      actualValue: null,
-      proximityPct: null,
-    });
-    expect(of.get('r5')).toMatchObject({ policyId: 'L1', evaluationOutcome: 'OK', actualValue: '0', proximityPct: 0 });
-  });
-  it('F23: a run comes once, however often it breached', async () => {
-    await insert(...f22(), breach('r1', 'L1', 'VIOLATED'), breach('r1', 'L1', 'EXHAUSTED'));
-    const { items } = await driver().fetchRunsWithPolicyContext('t-a', {}, NEWEST, {}, RULE);
-    expect(idsOf(items)).toEqual(['r3', 'r2', 'r1', 'r5', 'r4']);
-    expect(items[2]?.policyContext).toMatchObject({ evaluationOutcome: 'BREACH', proximityPct: 7.5 });
-  });
-  it('F24: overridden only, unless it also breached', async () => {
-    await insert(...f22(), breach('r2', 'L1', 'OVERRIDDEN'));
-    expect((await contexts()).get('r2')?.evaluationOutcome).toBe('OVERRIDDEN');
-    await insert(breach('r2', 'L1', 'BREACHED'));
-    expect((await contexts()).get('r2')?.evaluationOutcome).toBe('BREACH');
-  });
-  it('F25: a limit of zero lets nothing cost, and has no proximity', async () => {
-    await insert(
-      limit('L0', { scope: 'TENANT', limit_type: 'COST_CENTS', max_value: '0' }),
-      run('r6', { status: 'running', estimated_cost_cents: '1' }),
-    );
-    const of = await contexts();
-    expect(of.get('r5')).toMatchObject({ evaluationOutcome: 'OK', proximityPct: null });
-    expect(of.get('r6')).toMatchObject({ evaluationOutcome: 'BREACH', proximityPct: null });
-  });
-  it('no candidate: the default policy, advisory', async () => {
-    expect((await contexts()).get('r1')).toEqual({
-      policyId: 'SYSTEM_DEFAULT',
-      policyName: 'Default Safety Thresholds',
-      policyScope: 'GLOBAL',
-      limitType: null,
-      thresholdValue: null,
-      thresholdUnit: null,
-      thresholdSource: 'SYSTEM_DEFAULT',
-      evaluationOutcome: 'ADVISORY',
-      actualValue: null,
-      riskType: null,
-      proximityPct: null,
-    });
-  });
-  it("scopes: a limit of another project, agent or provider, a disabled one and another tenant's hold for nobody", async () => {
-    await insert(
-      limit('a', { scope: 'PROJECT', scope_id: 'p2', limit_type: 'COST_CENTS', max_value: '1' }),
-      limit('b', { scope: 'PROVIDER', scope_id: 'anthropic', limit_type: 'COST_CENTS', max_value: '1' }),
-      limit('c', { scope: 'PROJECT', limit_type: 'COST_CENTS', max_value: '1' }),
-      limit('d', { scope: 'TENANT', limit_type: 'COST_CENTS', max_value: '1', status: 'DISABLED' }),
-      makeLimit('t-b', {
-        id: 'e',
-        limit_category: 'THRESHOLD',
-        scope: 'TENANT',
-        limit_type: 'COST_CENTS',
-        max_value: '1',
-      }),
-    );
-    expect((await contexts()).get('r2')?.policyId).toBe('SYSTEM_DEFAULT');
-    await insert(limit('f', { scope: 'PROVIDER', scope_id: 'openai', limit_type: 'TOKENS_INPUT', max_value: '900' }));
-    expect((await contexts()).get('r2')).toMatchObject({
-      policyId: 'f',
-      actualValue: '900',
-      evaluationOutcome: 'BREACH',
-    });
-  });
-  it('each type is compared with its own figure', async () => {
-    const types = ['TOKENS_OUTPUT', 'TOKENS_TOTAL', 'TIME_MS', 'LATENCY_MS', 'REQUESTS_PM', 'CUSTOM'];
-    const seen: unknown[] = [];
-    for (const type of types) {
-      await db.manager().query('DELETE FROM limits');
-      await insert(limit('x', { scope: 'GLOBAL', limit_type: type, max_value: '10000000' }));
-      const context = (await contexts()).get('r1');
-      seen.push([context?.actualValue, context?.riskType, context?.thresholdSource]);
+  it('text that a caller gives is a value, never SQL: nothing of another tenant is shown, nothing is broken', async () => {
+    const hostile = ["' OR '1'='1", "x'; DELETE FROM runs; --", '$1', '%', "t-a' OR tenant_id <> '"];
+    for (const text of hostile) {
+      expect(await ids({ projectId: text })).toEqual([]);
+      expect(await driver().countRuns('t-a', { agentId: text })).toBe(0);
+      expect(await driver().countRuns(text)).toBe(0);
+      expect(await driver().fetchRunDetail('t-a', text)).toBeNull();
     }
-    expect(seen).toEqual([
-      ['50', 'TOKENS', 'SYSTEM_DEFAULT'],
-      ['150', 'TOKENS', 'SYSTEM_DEFAULT'],
-      ['60000', 'TIME', 'SYSTEM_DEFAULT'],
-      ['60000', 'TIME', 'SYSTEM_DEFAULT'],
-      [null, 'RATE', 'SYSTEM_DEFAULT'],
-      [null, 'OTHER', 'SYSTEM_DEFAULT'],
+    const [sent] = await captureStatements(db.manager(), () => driver().countRuns('t-a', { projectId: 'p-secret' }));
+    expect(sent?.text).not.toContain('p-secret');
+    expect(sent?.values.slice(0, 2)).toEqual(['t-a', 'p-secret']);
+    expect(await driver().countRuns('t-a')).toBe(5);
+  });
+  it('every statement asks for the tenant first', async () => {
+    for (const ask of everyRead('t-a')) {
+      const [sent] = await captureStatements(db.manager(), ask);
+      expect(sent?.text).toContain('r.tenant_id = $1');
+      if (sent?.text.includes('FROM limits')) expect(sent.text).toContain('l.tenant_id = $1');
+      expect(sent?.values[0]).toBe('t-a');
+    }
+  });
+  it('runs that start in one millisecond, and in one microsecond, are each shown once', async () => {
+    await insert(
+      ...['000001', '000002', '000002', '000999'].map((micros, n) =>
+        run(`m${n}`, { status: 'running', project_id: 'micro', started_at: `2026-03-10T11:00:00.${micros}Z` }),
+      ),
+    );
+    expect(await pages({ projectId: 'micro' }, NEWEST, 1)).toEqual([['m3'], ['m2'], ['m1'], ['m0']]);
+    const oldest: RunSort = { field: 'startedAt', direction: 'asc' };
+    expect(await pages({ projectId: 'micro' }, oldest, 1)).toEqual([['m0'], ['m1'], ['m2'], ['m3']]);
+  });
+  it('a duration of 0 and a cost of 0 are 0, in lists and in detail', async () => {
+    const { items } = await driver().fetchRuns('t-a', { evidenceHealth: ['MISSING'] });
+    expect(items[0]).toMatchObject({ runId: 'r5', estimatedCostCents: '0' });
+    expect(await driver().fetchRunDetail('t-a', 'r2')).toMatchObject({ durationMs: 0 });
+    expect(await driver().fetchRunDetail('t-a', 'r4')).toMatchObject({ durationMs: null, estimatedCostCents: null });
+  });
+  it('cost is decimal cents, exact', async () => {
+    await insert(run('big', { status: 'running', estimated_cost_cents: '99999999999999.999999' }));
+    expect(await driver().fetchRunDetail('t-a', 'big')).toMatchObject({ estimatedCostCents: '99999999999999.999999' });
+  });
+  it('ranges are half-open: an end is not in its own range', async () => {
+    expect(await ids({ completedFrom: at('03-10T09:01:00'), completedTo: at('03-10T10:00:00') })).toEqual(['r1']);
+    expect(await ids({ completedFrom: at('03-10T10:00:00') })).toEqual(['r2']);
+    expect(await ids({ completedTo: at('03-10T00:00:01') })).toEqual([]);
+  });
+  it('NULL and the literal `unknown` are one group', async () => {
+    await insert(run('u', { status: 'running', agent_id: 'unknown' }));
+    await db.manager().query('ALTER TABLE runs ALTER COLUMN agent_id DROP NOT NULL');
+    await db.manager().query("UPDATE runs SET agent_id = NULL WHERE tenant_id = 't-a' AND id = 'r1'");
+    expect((await driver().fetchDimensionBreakdown('t-a', 'agentId')).groups).toEqual([
+      { value: 'ag', count: 4 },
+      { value: 'unknown', count: 2 },
     ]);
   });
-  it('runs at risk with their limit, in pages', async () => {
-    await insert(...f22());
-    const first = await driver().fetchAtRiskRuns('t-a', {}, { limit: 2 }, RULE);
-    expect(idsOf(first.items)).toEqual(['r3', 'r2']);
-    expect(first.items[0]?.policyContext.policyId).toBe('L2');
-    const next = await driver().fetchAtRiskRuns('t-a', {}, { limit: 2, cursor: first.nextCursor ?? '' }, RULE);
-    expect([idsOf(next.items), next.nextCursor]).toEqual([['r5'], null]);
-    expect(idsOf((await driver().fetchAtRiskRuns('t-a', { riskLevels: ['VIOLATED'] }, {}, RULE)).items)).toEqual([
-      'r2',
-    ]);
+  it('groups of one size come in byte order, and no more than asked', async () => {
+    await insert(...['b', 'B', 'ä'].map((agent_id) => run(`run-${agent_id}`, { status: 'running', agent_id })));
+    const { groups, totalRuns } = await driver().fetchDimensionBreakdown('t-a', 'agentId', {}, 3);
+    expect(groups.map(({ value }) => value)).toEqual(['ag', 'B', 'b']);
+    expect(totalRuns).toBe(8);
   });
-  it('F26: threshold signals, the nearest first; an advisory run is none', async () => {
-    await insert(...f22());
-    const all = await driver().fetchThresholdSignals('t-a', {}, { limit: 3 }, RULE);
-    expect(all.items.map((row) => [row.runId, row.proximityPct])).toEqual([
-      ['r2', 100],
-      ['r3', 85],
-      ['r1', 7.5],
-    ]);
-    const rest = await driver().fetchThresholdSignals('t-a', {}, { limit: 3, cursor: all.nextCursor ?? '' }, RULE);
-    expect([rest.items.map((row) => [row.runId, row.proximityPct]), rest.nextCursor]).toEqual([[['r5', 0]], null]);
-    expect(idsOf((await driver().fetchThresholdSignals('t-a', { riskType: 'TOKENS' }, {}, RULE)).items)).toEqual([
-      'r3',
-    ]);
-    const near = { evaluationOutcome: 'NEAR_THRESHOLD', state: 'LIVE', startedFrom: at('03-10T10:00:00') } as const;
-    expect(idsOf((await driver().fetchThresholdSignals('t-a', near, {}, RULE)).items)).toEqual(['r3']);
-    expect(await driver().countThresholdSignals('t-a', {}, RULE)).toBe(4);
-    expect(await driver().countThresholdSignals('t-a', near, RULE)).toBe(1);
+  it('a detail has its goal, its error and 41 fields', async () => {
+    await insert(run('d', { status: 'failed', goal: 'sort the mail', error_message: 'no mail' }));
+    const detail = await driver().fetchRunDetail('t-a', 'd');
+    expect(detail).toMatchObject({ goal: 'sort the mail', errorMessage: 'no mail' });
+    expect(Object.keys(detail ?? {})).toHaveLength(41);
   });
-  it('F27: metrics', async () => {
-    await insert(...f22());
-    expect(await driver().fetchMetrics('t-a', {}, RULE)).toEqual({
-      atRiskCount: 1,
-      violatedCount: 1,
-      nearThresholdCount: 0,
-      totalAtRisk: 2,
-      liveCount: 2,
-      completedCount: 3,
-      evidenceFlowingCount: 4,
-      evidenceDegradedCount: 0,
-      evidenceMissingCount: 1,
-      costRiskCount: 1,
-      timeRiskCount: 0,
-      tokenRiskCount: 1,
-      rateRiskCount: 0,
+  it('a value that this version does not know is said, not shown', async () => {
+    await db.manager().query('ALTER TABLE runs DROP CONSTRAINT ck_runs_risk_level');
+    await insert(run('odd', { status: 'running', risk_level: 'GREEN' }));
+    await expect(driver().fetchRunDetail('t-a', 'odd')).rejects.toMatchObject({
+      code: 'DATA_INTEGRITY',
+      details: { field: 'riskLevel', reason: 'unknown_value' },
     });
-    const none = await driver().fetchMetrics('t-a', { projectId: 'nobody' }, RULE);
-    expect(Object.values(none).every((count) => count === 0)).toBe(true);
   });
 });
 
 describe('bad input', () => {
-  const bad = (text: string): never => text as never;
-  it.each([
-    ['sort field', () => driver().fetchRuns('t-a', {}, { field: bad('id; select'), direction: 'asc' })],
-    ['sort of the prototype', () => driver().fetchRuns('t-a', {}, { field: bad('__proto__'), direction: 'asc' })],
-    ['direction', () => driver().fetchRuns('t-a', {}, { field: 'startedAt', direction: bad('DESC') })],
-    ['limit 0', () => driver().fetchRuns('t-a', {}, NEWEST, { limit: 0 })],
-    ['limit 201', () => driver().fetchRuns('t-a', {}, NEWEST, { limit: 201 })],
-    ['limit text', () => driver().fetchRuns('t-a', {}, NEWEST, { limit: bad('50') })],
-    ['list empty', () => driver().countRuns('t-a', { riskLevels: [] })],
-    ['list of 51', () => driver().countRuns('t-a', { sources: Array.from({ length: 51 }, () => 'agent' as const) })],
-    ['unknown value', () => driver().countRuns('t-a', { statuses: [bad('done')] })],
-    ['unknown key', () => driver().countRuns('t-a', bad({ tenant: 't-b' } as never))],
-    ['flag text', () => driver().countRuns('t-a', { atRiskOnly: bad('yes') })],
-    ['invalid date', () => driver().countRuns('t-a', { startedFrom: new Date(Number.NaN) })],
+  const bad = (value: unknown): never => value as never;
+  const by = (field: unknown, direction: unknown = 'asc'): RunSort => ({
+    field: bad(field),
+    direction: bad(direction),
+  });
+  const cursorOf = (content: object): string => Buffer.from(JSON.stringify(content), 'utf8').toString('base64url');
+  const mine = (position: readonly (string | null)[], sort = NEWEST, version = 1): string => {
+    const order = { field: sort.field, direction: sort.direction };
+    return cursorOf({ f: filterFingerprint('runs', 't-a', {}, order), k: 'runs', p: position, v: version });
+  };
+  const runs = (filter: unknown) => () => driver().countRuns('t-a', bad(filter));
+  const sorted = (sort: unknown) => () => driver().fetchRuns('t-a', {}, bad(sort));
+  const page = (asked: unknown) => () => driver().fetchRuns('t-a', {}, NEWEST, bad(asked));
+  const from =
+    (cursor: string, sort = NEWEST) =>
+    () =>
+      driver().fetchRuns('t-a', {}, sort, { cursor });
+  const rule = (ratio: unknown) => () => driver().fetchMetrics('t-a', {}, bad({ nearThresholdRatio: ratio }));
+  const later = { startedFrom: at('03-11T00:00:00'), startedTo: at('03-10T00:00:00') };
+  const NEXT = ['2026-03-10T10:00:00.000000Z', 'r2'];
+
+  it.each<[string, string, () => Promise<unknown>]>([
+    ['sort field of SQL', 'sort.field', sorted(by('id; select'))],
+    ['sort field of the prototype', 'sort.field', sorted(by('__proto__'))],
+    ['direction in capitals', 'sort.direction', sorted(by('startedAt', 'DESC'))],
+    ['sort null', 'sort', sorted(null)],
+    ...[0, 201, 1.5, Number.NaN, '50', null].map((limit): [string, string, () => Promise<unknown>] => [
+      `limit ${String(limit)}`,
+      'limit',
+      page({ limit }),
+    ]),
+    ['page null', 'page', page(null)],
+    ['empty list', 'riskLevels', runs({ riskLevels: [] })],
+    ['list of 51', 'sources', runs({ sources: Array.from({ length: 51 }, () => 'agent') })],
+    ['list that is a text', 'statuses', runs({ statuses: 'failed' })],
+    ['unknown status', 'statuses', runs({ statuses: ['failed', 'done'] })],
+    ['unknown state', 'state', runs({ state: 'live' })],
+    ['unknown key', 'filter', runs({ tenant: 't-b' })],
+    ['filter that is a text', 'filter', runs("tenant_id = 't-b'")],
+    ['flag that is a text', 'atRiskOnly', runs({ atRiskOnly: 'yes' })],
+    ['empty project', 'projectId', runs({ projectId: '' })],
+    ['agent of 101 characters', 'agentId', runs({ agentId: 'x'.repeat(101) })],
+    ['invalid Date', 'startedTo', runs({ startedTo: new Date(Number.NaN) })],
+    ['date that is a text', 'completedFrom', runs({ completedFrom: '2026-03-10' })],
+    ['year 10000', 'completedTo', runs({ completedTo: new Date('+010000-01-01T00:00:00.000Z') })],
+    ['year 0', 'startedFrom', runs({ startedFrom: new Date('0000-12-31T00:00:00.000Z') })],
+    ['from after to', 'startedFrom', runs(later)],
+    ['from after to, in metrics', 'startedFrom', () => driver().fetchMetrics('t-a', later, RULE)],
+    ['empty run id', 'runId', () => driver().fetchRunDetail('t-a', '')],
+    ['run id of 101 characters', 'runId', () => driver().fetchRunDetail('t-a', 'x'.repeat(101))],
+    ['breakdown limit 0', 'limit', () => driver().fetchDimensionBreakdown('t-a', 'status', {}, 0)],
+    ['breakdown limit 101', 'limit', () => driver().fetchDimensionBreakdown('t-a', 'status', {}, 101)],
+    ...['0', '1.1', 'x', '-0.5', '', 0.8, null].map((ratio): [string, string, () => Promise<unknown>] => [
+      `ratio ${String(ratio)}`,
+      'nearThresholdRatio',
+      rule(ratio),
+    ]),
+    ['no rule', 'rule', () => driver().fetchMetrics('t-a', {}, bad(undefined))],
     [
-      'from after to',
-      () => driver().countRuns('t-a', { completedFrom: at('03-11T00:00:00'), completedTo: at('03-10T00:00:00') }),
+      'outcome ADVISORY',
+      'evaluationOutcome',
+      () => driver().fetchThresholdSignals('t-a', { evaluationOutcome: bad('ADVISORY') }, {}, RULE),
     ],
-    ['run id empty', () => driver().fetchRunDetail('t-a', '')],
-    ['run id long', () => driver().fetchRunDetail('t-a', 'x'.repeat(101))],
-    ['breakdown limit', () => driver().fetchDimensionBreakdown('t-a', 'status', {}, 101)],
-    ['ratio 0', () => driver().fetchMetrics('t-a', {}, { nearThresholdRatio: bad('0') })],
-    ['ratio 1.1', () => driver().fetchMetrics('t-a', {}, { nearThresholdRatio: bad('1.1') })],
-    ['ratio x', () => driver().fetchMetrics('t-a', {}, { nearThresholdRatio: bad('x') })],
-    ['outcome ADVISORY', () => driver().fetchThresholdSignals('t-a', { evaluationOutcome: bad('ADVISORY') }, {}, RULE)],
-    ['threshold key', () => driver().countThresholdSignals('t-a', bad({ agentId: 'x' } as never), RULE)],
-    ['at-risk key', () => driver().fetchAtRiskRuns('t-a', bad({ statuses: ['failed'] } as never), {}, RULE)],
-  ])('%s: INVALID_ARGUMENT before any statement', async (_name, ask) => {
+    ['risk type', 'riskType', () => driver().countThresholdSignals('t-a', { riskType: bad('cost') }, RULE)],
+    ['key of another filter', 'filter', () => driver().countThresholdSignals('t-a', bad({ agentId: 'x' }), RULE)],
+    ['key of runs', 'filter', () => driver().fetchAtRiskRuns('t-a', bad({ statuses: ['failed'] }), {}, RULE)],
+    ['key of runs, in metrics', 'filter', () => driver().fetchMetrics('t-a', bad({ state: 'LIVE' }), RULE)],
+    ['empty cursor', 'cursor', from('')],
+    ['cursor abc', 'cursor', from('abc')],
+    ['cursor of 5,000 characters', 'cursor', from('x'.repeat(5000))],
+    ['cursor of version 2', 'cursor', from(mine(NEXT, NEWEST, 2))],
+    ['cursor with one position', 'cursor', from(mine(NEXT.slice(1)))],
+    ['cursor with three positions', 'cursor', from(mine([...NEXT, 'x']))],
+    ['cursor without an id', 'cursor', from(mine([NEXT[0] ?? '', null]))],
+    ['cursor at no instant', 'cursor', from(mine(['yesterday', 'r2']))],
+    ['cursor at 30 February', 'cursor', from(mine(['2026-02-30T10:00:00.000000Z', 'r2']))],
+    ['cursor in the year 0', 'cursor', from(mine(['0000-01-01T10:00:00.000000Z', 'r2']))],
+    ['cursor at a duration of x', 'cursor', from(mine(['x', 'r2'], by('durationMs')), by('durationMs'))],
+  ])('%s: INVALID_ARGUMENT before any statement', async (_name, field, ask) => {
     const counter = statementCounter(db.dataSource());
+    await expect(ask()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', details: { field } });
     await expect(ask()).rejects.toThrow(InvalidArgumentError);
     expect(counter.count()).toBe(0);
   });
-  it.each([undefined, null, '', ' ', 'x'.repeat(101), 7, 'a\0', '\ud800'])(
-    'tenant %p: TENANT_SCOPE',
+  it('the cursors above are refused for what is wrong with them, and for nothing else', async () => {
+    expect((await from(mine(NEXT))()).items.map((row) => row.runId)).toEqual(['r1', 'r5', 'r4']);
+    expect((await from(mine([null, 'r5']))()).items.map((row) => row.runId)).toEqual(['r4']);
+    const highest = mine(['9'.repeat(18), 'r2'], by('riskLevel', 'desc'));
+    expect((await from(highest, by('riskLevel', 'desc'))()).items).toHaveLength(5);
+  });
+  it.each([undefined, null, '', ' ', 'x'.repeat(101), 7, {}, 'a\0', '\ud800'])(
+    'tenant %p: TENANT_SCOPE before any statement',
     async (tenant) => {
       const counter = statementCounter(db.dataSource());
-      const id = tenant as string;
-      for (const ask of everyRead(id)) await expect(ask()).rejects.toThrow(TenantScopeError);
+      for (const ask of everyRead(tenant as string)) await expect(ask()).rejects.toThrow(TenantScopeError);
       expect(counter.count()).toBe(0);
     },
   );
-  it('each read is one statement', async () => {
+  it('the tenant is checked before everything else', async () => {
+    await expect(driver().countRuns('', { statuses: [] })).rejects.toThrow(TenantScopeError);
+  });
+});
+
+describe('every read', () => {
+  it('is one statement', async () => {
+    const counter = statementCounter(db.dataSource());
     for (const ask of everyRead('t-a')) {
-      const counter = statementCounter(db.dataSource());
+      counter.reset();
       await ask();
       expect(counter.count()).toBe(1);
     }
+  });
+  it('needs no transaction', async () => {
+    const own = getActivityReadDriver(db.dataSource().manager);
+    expect(await own.countRuns('t-a')).toBe(0);
+    expect((await own.fetchRunsWithPolicyContext('t-a', {}, NEWEST, {}, RULE)).items).toEqual([]);
+  });
+  it('gives the same in a session of any time zone', async () => {
+    const look = async (): Promise<unknown[]> => {
+      const found: unknown[] = [await pages({ startedFrom: at('03-10T00:00:00') }, NEWEST, 1)];
+      for (const ask of everyRead('t-a')) found.push(await ask());
+      return found;
+    };
+    const before = await look();
+    for (const zone of ['Asia/Kolkata', 'Pacific/Apia', 'America/St_Johns']) {
+      await db.manager().query(`SET LOCAL TIME ZONE '${zone}'`);
+      expect(await look()).toEqual(before);
+    }
+  });
+  it('keeps few statements on a connection, whatever the filters are', async () => {
+    const sent = await captureStatements(db.manager(), async () => {
+      for (const status of RUN_STATUSES) await driver().countRuns('t-a', { statuses: [status] });
+      for (let n = 0; n < 20; n += 1) await driver().fetchRuns('t-a', { projectId: `p${n}` }, NEWEST, { limit: n + 1 });
+      for (let n = 0; n < 20; n += 1) await driver().fetchRuns('t-a', {}, NEWEST, { limit: n + 1 });
+    });
+    expect(new Set(sent.map(({ name }) => name).filter((name) => name !== undefined)).size).toBe(1);
+    expect(new Set(sent.map(({ text }) => text)).size).toBe(3);
+  });
+  it('a failure of the database says nothing of the statement', async () => {
+    await db.manager().query('ALTER TABLE runs RENAME TO runs_gone');
+    const error: unknown = await driver()
+      .countRuns('t-a', { projectId: 'p-secret' })
+      .catch((caught: unknown) => caught);
+    expect(HocError.is(error) && error.code).toBe('DATA_INTEGRITY');
+    expect(`${inspect(error)} ${JSON.stringify(error)}`).not.toMatch(/SELECT|p-secret/);
   });
 });
 

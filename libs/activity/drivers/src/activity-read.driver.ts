@@ -55,7 +55,16 @@ import {
   SUMMARY_COLUMNS,
 } from './activity-read/run-columns.query';
 import { filterAsJson } from './activity-read/run-filter.rules';
-import { checkRule, filtered, listOf, only, planned, positionOf, prepared, withPolicy } from './activity-read/run-list.query';
+import {
+  checkRule,
+  filtered,
+  listOf,
+  only,
+  planned,
+  positionOf,
+  prepared,
+  withPolicy,
+} from './activity-read/run-list.query';
 import { checkRunSort } from './activity-read/run-sort.rules';
 import {
   checkThresholdFilter,

@@ -28,7 +28,7 @@ import {
 import { type DriverManager, guarded, run, runOne, type Statement, storedValue } from '@hoc/shared/drivers';
 import { CREATE_RUNS, CREATE_WORKER_RUNS } from './run-lifecycle/create.query';
 import { createRecords, guardedCreate } from './run-lifecycle/create-runs.driver';
-import { runFigures, text, workerRunFigures } from './run-lifecycle/figures.rules';
+import { runFigures, workerRunFigures } from './run-lifecycle/figures.rules';
 import { toRunRecords, toWorkerRunRecords } from './run-lifecycle/new-run.rules';
 import {
   CREATE_RETRY,
@@ -37,11 +37,13 @@ import {
   type LinkColumns,
   RETRY_CHAIN,
   RETRY_RUN,
+  type RetryColumns,
   START_RUN,
   START_WORKER_RUN,
   TOUCH_WORKER_RUN,
   type TransitionColumns,
 } from './run-lifecycle/transition.query';
+import { assertText, optional } from './run-lifecycle/values.rules';
 
 export { RUN_BATCH_MAX_ROWS } from '@hoc/activity/schemas';
 
@@ -91,9 +93,9 @@ export class RunLifecycleDriver {
     input: { readonly nextAttemptAt?: Date; readonly errorMessage?: string } = {},
   ): Promise<Transition<RunStatus>> {
     assertObject(input, 'input');
-    const next = input.nextAttemptAt === undefined ? null : assertDate(input.nextAttemptAt, 'nextAttemptAt');
-    const message = input.errorMessage === undefined ? null : text(input.errorMessage, 'errorMessage');
-    return this.move(RETRY_RUN, tenantId, runId, [next?.toISOString() ?? null, message], RUN_STATUSES);
+    const next = optional(input.nextAttemptAt, (value) => assertDate(value, 'nextAttemptAt').toISOString());
+    const message = optional(input.errorMessage, (value) => assertText(value, 'errorMessage'));
+    return this.move(RETRY_RUN, tenantId, runId, [next, message], RUN_STATUSES);
   }
 
   /**
@@ -159,10 +161,7 @@ export class RunLifecycleDriver {
     return guarded(async () => {
       const row = await runOne(this.manager, CREATE_RETRY, values);
       if (row === null) return null;
-      if (row.id === null || row.attempt === null || row.created_at === null)
-        throw new ConflictError('only a crashed or failed run is retried', {
-          details: { runId: parentRunId, status: row.parent_status, reason: 'not_retryable' },
-        });
+      if (row.id === null || row.attempt === null || row.created_at === null) throw notRetried(parentRunId, row);
       const { id, attempt, created_at: createdAt } = row;
       return toLink({ id, parent_run_id: parentRunId, attempt, status: 'queued', created_at: createdAt });
     });
@@ -178,6 +177,13 @@ export class RunLifecycleDriver {
     const bound = [assertTenantId(tenantId), assertId(runId, 'runId'), this.deps.clock.now().toISOString(), ...values];
     return guarded(async () => toTransition(await runOne(this.manager, sql, bound), statuses));
   }
+}
+
+function notRetried(runId: string, { parent_status: status }: RetryColumns): ConflictError {
+  const over = status === 'crashed' || status === 'failed';
+  return new ConflictError(over ? 'a retry of the run is open already' : 'only a crashed or failed run is retried', {
+    details: { runId, status, reason: over ? 'unique' : 'not_retryable' },
+  });
 }
 
 function toTransition<S extends string>(

@@ -2,15 +2,11 @@ import type { ActivityReadDriver } from '@hoc/activity/drivers';
 import {
   type AttentionQueueResult,
   type CompletedRunsResult,
-  DEFAULT_RUN_SORT,
   type DimensionBreakdownResult,
   type EvaluationRule,
-  type EvidenceHealth,
-  type FiltersApplied,
   type LiveRunsResult,
   type MetricsFilter,
   type MetricsResult,
-  type RiskLevel,
   type RiskSignalsResult,
   type RunDetailRow,
   type RunDimension,
@@ -20,24 +16,18 @@ import {
   type RunListResult,
   type RunProofPort,
   type RunProofResult,
-  type RunProviderType,
   type RunsResult,
-  type RunSort,
-  type RunSource,
   type RunState,
-  type RunStatus,
-  type SeverityLevel,
   type SignalFeedbackPort,
   type SignalsResult,
-  type SignalType,
   type StatusSummaryResult,
   type ThresholdSignalFilter,
   type ThresholdSignalsResult,
+  isRunStatus,
   lifecycleStateOf,
 } from '@hoc/activity/schemas';
 import {
   assertId,
-  assertObject,
   assertTenantId,
   deepFreeze,
   divideDecimal,
@@ -50,7 +40,21 @@ import {
   UnavailableError,
 } from '@hoc/shared/kernel';
 import { attentionQueue } from './attention-queue.engine';
+import {
+  type AttentionQuery,
+  type CompletedRunsQuery,
+  filtersApplied,
+  type LiveRunsQuery,
+  only,
+  type Paged,
+  partsOf,
+  type RunsQuery,
+  type SignalsQuery,
+  sortedPartsOf,
+} from './facade-query.engine';
 import { signalPage } from './signal-page.engine';
+
+export type { AttentionQuery, CompletedRunsQuery, LiveRunsQuery, RunsQuery, SignalsQuery } from './facade-query.engine';
 
 /** From which part of a limit a run counts as near it. */
 export const NEAR_THRESHOLD_RATIO = toMoney('0.8');
@@ -77,52 +81,6 @@ export interface FacadeDeps extends DriverDeps {
   readonly feedback?: SignalFeedbackPort;
 }
 
-interface Paged {
-  /** 1–200, default 50. */
-  readonly limit?: number;
-  readonly cursor?: string;
-}
-
-/** Which runs, in which order, and which part of them. */
-export type RunsQuery = RunFilter & Paged & { readonly sort?: RunSort };
-
-/** Which runs that go on. */
-export interface LiveRunsQuery extends Paged {
-  readonly projectId?: string;
-  readonly riskLevels?: readonly RiskLevel[];
-  readonly evidenceHealth?: readonly EvidenceHealth[];
-  readonly sources?: readonly RunSource[];
-  readonly providerTypes?: readonly RunProviderType[];
-  readonly sort?: RunSort;
-}
-
-/** Which runs that have ended. */
-export interface CompletedRunsQuery extends Paged {
-  readonly projectId?: string;
-  /** Terminal ones. */
-  readonly statuses?: readonly RunStatus[];
-  readonly riskLevels?: readonly RiskLevel[];
-  readonly completedFrom?: Date;
-  readonly completedTo?: Date;
-  readonly sort?: RunSort;
-}
-
-/** Which signals. */
-export interface SignalsQuery extends Paged {
-  readonly projectId?: string;
-  readonly signalType?: SignalType;
-  readonly severity?: SeverityLevel;
-}
-
-/** Which signals compete for attention, and how many are shown. */
-export interface AttentionQuery {
-  /** 1–100, default 20. */
-  readonly limit?: number;
-  /** 0–1, inclusive; default 0. */
-  readonly minScore?: number;
-  readonly projectId?: string;
-}
-
 /** The facade on a driver of one unit of work. */
 export function getActivityFacade(driver: ReadDriver, deps: FacadeDeps): ActivityFacade {
   return new ActivityFacade(driver, deps);
@@ -139,12 +97,15 @@ export class ActivityFacade {
     private readonly deps: FacadeDeps,
   ) {}
 
-  /** A page of runs, the newest first unless sorted otherwise. */
+  /**
+   * A page of runs, the newest first unless sorted otherwise, and the filters that it was made under.
+   * @throws InvalidArgumentError for a bad filter, sort, limit, or a cursor of another list
+   */
   async getRuns(tenantId: string, query: RunsQuery = {}): Promise<RunListResult> {
     const tenant = assertTenantId(tenantId);
-    const { sort, page, filter } = partsOf(query);
+    const { sort, page, filter } = sortedPartsOf(query);
     const { items, nextCursor } = await this.driver.fetchRuns(tenant, filter, sort, page);
-    return deepFreeze({ items, nextCursor, filtersApplied: applied(tenant, filter) });
+    return deepFreeze({ items, nextCursor, filtersApplied: filtersApplied(tenant, filter) });
   }
 
   /** How many runs there are under the filter. */
@@ -233,10 +194,10 @@ export class ActivityFacade {
     return attentionQueue(this.driver, this.deps, assertTenantId(tenantId), query, RULE);
   }
 
-  /** What a run caused elsewhere. @throws UnavailableError reason `not_configured` where the consumer bound no port */
+  /** What a run caused elsewhere, as the port says it. @throws UnavailableError reason `not_configured` where the consumer bound no port */
   async getRunEvidence(tenantId: string, runId: string): Promise<RunEvidenceResult> {
     const [tenant, run] = [assertTenantId(tenantId), assertId(runId, 'runId')];
-    return port(this.deps.evidence, 'evidence').getRunEvidence(tenant, run);
+    return deepFreeze(await port(this.deps.evidence, 'evidence').getRunEvidence(tenant, run));
   }
 
   /** That a run's record is whole. @throws UnavailableError reason `not_configured` where the consumer bound no port */
@@ -247,7 +208,7 @@ export class ActivityFacade {
   ): Promise<RunProofResult> {
     const [tenant, run] = [assertTenantId(tenantId), assertId(runId, 'runId')];
     const { includePayloads = false } = only(options, ['includePayloads']);
-    return port(this.deps.proof, 'proof').getRunProof(tenant, run, { includePayloads });
+    return deepFreeze(await port(this.deps.proof, 'proof').getRunProof(tenant, run, { includePayloads }));
   }
 
   private async runsOf(
@@ -256,8 +217,10 @@ export class ActivityFacade {
     query: RunsQuery,
     keys: readonly string[],
   ): Promise<RunsResult> {
-    const { sort, page, filter } = partsOf(only(query, [...keys, 'sort', 'limit', 'cursor']));
-    if (filter.statuses?.some((status) => lifecycleStateOf(status) !== state) === true)
+    const { sort, page, filter } = sortedPartsOf(only(query, [...keys, 'sort', 'limit', 'cursor']));
+    // What is no list, or holds what is no status, the driver refuses.
+    const statuses: unknown = filter.statuses;
+    if (Array.isArray(statuses) && statuses.some((status) => isRunStatus(status) && lifecycleStateOf(status) !== state))
       throw invalid('statuses', 'state', `only statuses of the state ${state} can be asked for`);
     const { items, nextCursor } = await this.driver.fetchRunsWithPolicyContext(
       tenantId,
@@ -272,32 +235,6 @@ export class ActivityFacade {
 
 const LIVE_KEYS = ['projectId', 'riskLevels', 'evidenceHealth', 'sources', 'providerTypes'];
 const COMPLETED_KEYS = ['projectId', 'statuses', 'riskLevels', 'completedFrom', 'completedTo'];
-
-/** A query as the driver takes it. */
-function partsOf<Query extends Paged & { readonly sort?: RunSort }>(
-  query: Query,
-): { readonly sort: RunSort; readonly page: Paged; readonly filter: Omit<Query, 'sort' | 'limit' | 'cursor'> } {
-  assertObject(query, 'query');
-  const { sort = DEFAULT_RUN_SORT, limit, cursor, ...filter } = query;
-  const page = { ...(limit === undefined ? {} : { limit }), ...(cursor === undefined ? {} : { cursor }) };
-  return { sort, page, filter };
-}
-
-/** A key that isn't known would be dropped, and the answer be of more than was asked for. */
-function only<T extends object>(query: T, keys: readonly string[]): T {
-  assertObject(query, 'query');
-  if (Object.keys(query).some((key) => !keys.includes(key)))
-    throw invalid('query', 'unknown_key', 'the query has an unknown key');
-  return query;
-}
-
-function applied(tenantId: string, filter: RunFilter): FiltersApplied {
-  const given = Object.entries(filter).filter(([, value]) => value !== undefined);
-  return Object.fromEntries([
-    ['tenantId', tenantId],
-    ...given.map(([key, value]: [string, unknown]) => [key, value instanceof Date ? value.toISOString() : value]),
-  ]) as FiltersApplied;
-}
 
 /** Half-up at two decimals, without a float in between. */
 function percentage(count: number, total: number): number {

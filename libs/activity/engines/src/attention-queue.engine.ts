@@ -1,18 +1,18 @@
 import type { AttentionQueueResult, EvaluationRule } from '@hoc/activity/schemas';
-import { assertInt, assertObject, deepFreeze, invalid } from '@hoc/shared/kernel';
-import type { AttentionQuery, FacadeDeps, ReadDriver } from './activity-facade.engine';
+import { assertInt, deepFreeze, invalid, PAGE_LIMIT_MAX } from '@hoc/shared/kernel';
+import type { FacadeDeps, ReadDriver } from './activity-facade.engine';
 import {
   ATTENTION_CANDIDATES_MAX,
   ATTENTION_WINDOW_HOURS,
   type AttentionCandidate,
   rankByAttention,
 } from './attention-ranking.engine';
+import { type AttentionQuery, only } from './facade-query.engine';
 import { toSignal } from './signal-projection.engine';
 
 const LIMIT_DEFAULT = 20;
 const LIMIT_MAX = 100;
-const PAGE = 200;
-const KEYS: ReadonlySet<string> = new Set(['limit', 'minScore', 'projectId']);
+const KEYS = ['limit', 'minScore', 'projectId'];
 
 /** The newest signals of the window, ranked by how much each needs somebody. */
 export async function attentionQueue(
@@ -32,7 +32,8 @@ export async function attentionQueue(
   const candidates: AttentionCandidate[] = [];
   let cursor: string | null = null;
   do {
-    const request: { limit: number; cursor?: string } = { limit: PAGE, ...(cursor === null ? {} : { cursor }) };
+    const limitLeft = Math.min(PAGE_LIMIT_MAX, ATTENTION_CANDIDATES_MAX - candidates.length);
+    const request: { limit: number; cursor?: string } = { limit: limitLeft, ...(cursor === null ? {} : { cursor }) };
     const page = await driver.fetchAtRiskRuns(tenantId, filter, request, rule);
     candidates.push(...page.items.map((row) => ({ signal: toSignal(row), riskLevel: row.riskLevel })));
     cursor = page.nextCursor;
@@ -42,11 +43,8 @@ export async function attentionQueue(
 }
 
 function checked(query: AttentionQuery): { limit: number; minScore: number; projectId: string | undefined } {
-  assertObject(query, 'query');
-  if (Object.keys(query).some((key) => !KEYS.has(key)))
-    throw invalid('query', 'unknown_key', 'the query has an unknown key');
-  const { minScore = 0, projectId } = query;
+  const { limit = LIMIT_DEFAULT, minScore = 0, projectId } = only(query, KEYS);
   if (typeof minScore !== 'number' || !(minScore >= 0 && minScore <= 1))
     throw invalid('minScore', 'range', 'minScore must be a number from 0 to 1');
-  return { limit: assertInt(query.limit ?? LIMIT_DEFAULT, 'limit', 1, LIMIT_MAX), minScore, projectId };
+  return { limit: assertInt(limit, 'limit', 1, LIMIT_MAX), minScore, projectId };
 }

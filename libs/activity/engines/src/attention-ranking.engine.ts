@@ -1,5 +1,5 @@
 import type { AttentionItem, SignalProjection } from '@hoc/activity/schemas';
-import { assertInt, assertObject, invalid, RISK_LEVELS, type RiskLevel } from '@hoc/shared/kernel';
+import { assertInt, assertObject, invalid, type RiskLevel } from '@hoc/shared/kernel';
 
 /** How far back signals compete for attention. */
 export const ATTENTION_WINDOW_HOURS = 168;
@@ -64,7 +64,7 @@ export function rankByAttention(
 }
 
 function toItem({ signal, riskLevel }: AttentionCandidate, patternFrequency: number, now: Date): AttentionItem {
-  const severity = RISK_SEVERITY_SCORE[RISK_LEVELS.includes(riskLevel) ? riskLevel : 'NORMAL'];
+  const severity = RISK_SEVERITY_SCORE[riskLevel];
   const recencyHours = Math.max(0, (now.getTime() - signal.createdAt.getTime()) / HOUR_MS);
   return Object.freeze({
     signalId: signal.signalId,

@@ -12,7 +12,7 @@ const HEADER = ['TIMESTAMP', 'ContextTokens', 'GeneratedTokens'] as const;
 const TIMESTAMP = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:[0-5]\d)(?:\.(\d{1,9}))?(?:Z|\+00:00)?$/;
 const TOKENS = /^\d{1,10}$/;
 /** RFC 4180: a field is bare, or quoted with `""` for a quote. Three of these are too little for a CSV library. */
-const FIELD = /(?:^|,)(?:"((?:[^"]|"")*)"|([^",]*))(?=,|$)/gy;
+const FIELD = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/gy;
 
 /** Whether the line is the trace's header, quoted or not; case matters. */
 export function isAzureTraceHeader(line: string): boolean {
@@ -39,13 +39,11 @@ export function parseAzureTraceLine(line: string): AzureTraceLine | Refusal {
 function splitFields(line: string): readonly string[] | null {
   const fields: string[] = [];
   FIELD.lastIndex = 0;
-  let end = 0;
   for (let match = FIELD.exec(line); match !== null; match = FIELD.exec(line)) {
     fields.push(match[1]?.replaceAll('""', '"') ?? match[2] ?? '');
-    end = FIELD.lastIndex;
-    if (end >= line.length) break;
+    if (match[3] === '') return fields;
   }
-  return end === line.length ? fields : null;
+  return null;
 }
 
 /** Cut, not rounded: a call of the last half millisecond stays in its day. */

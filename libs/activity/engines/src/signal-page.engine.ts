@@ -1,24 +1,25 @@
 import {
   type EvaluationRule,
-  isSeverityLevel,
-  isSignalType,
+  SEVERITY_LEVELS,
+  SIGNAL_TYPES,
   type SignalFeedbackStatus,
   type SignalProjection,
   type SignalsResult,
 } from '@hoc/activity/schemas';
 import {
-  assertObject,
+  assertId,
+  assertOneOf,
   decodeCursor,
   deepFreeze,
   encodeCursor,
   filterFingerprint,
-  invalid,
   noopLogger,
   pageLimit,
   refusedCursor,
   UnavailableError,
 } from '@hoc/shared/kernel';
-import type { FacadeDeps, ReadDriver, SignalsQuery } from './activity-facade.engine';
+import type { FacadeDeps, ReadDriver } from './activity-facade.engine';
+import { only, type SignalsQuery } from './facade-query.engine';
 import { RISK_LEVELS_OF_SEVERITY, toSignal } from './signal-projection.engine';
 
 /** Pages of the driver that one page of signals looks through, at most. */
@@ -64,17 +65,14 @@ export async function signalPage(
 }
 
 function checked(query: SignalsQuery): SignalsQuery {
-  assertObject(query, 'query');
-  if (Object.keys(query).some((key) => !KEYS.has(key)))
-    throw invalid('query', 'unknown_key', 'the query has an unknown key');
-  if (query.signalType !== undefined && !isSignalType(query.signalType))
-    throw invalid('signalType', 'one_of', 'signalType is none of the known ones');
-  if (query.severity !== undefined && !isSeverityLevel(query.severity))
-    throw invalid('severity', 'one_of', 'severity must be high, medium or low');
+  const { projectId, signalType, severity } = only(query, KEYS);
+  if (projectId !== undefined) assertId(projectId, 'projectId');
+  if (signalType !== undefined) assertOneOf(signalType, SIGNAL_TYPES, 'signalType');
+  if (severity !== undefined) assertOneOf(severity, SEVERITY_LEVELS, 'severity');
   return query;
 }
 
-const KEYS: ReadonlySet<string> = new Set(['projectId', 'signalType', 'severity', 'limit', 'cursor']);
+const KEYS = ['projectId', 'signalType', 'severity', 'limit', 'cursor'];
 
 /** The driver's own cursor inside; it knows its tenant and filter as well. */
 function unwrap(cursor: string, fingerprint: string): string {

@@ -41,20 +41,21 @@ class LineBuffer {
   append(bytes: Uint8Array): void {
     // Beyond the limit only enough for the rejects file is kept; a CR and a BOM may still fall away.
     const room = Math.max(this.max + BOM.length + 1, RAW_BYTES) - this.length;
-    // A copy: a stream may use its chunk again.
-    if (room > 0 && bytes.length > 0) this.parts.push(bytes.slice(0, room));
+    // A copy, which Buffer's own `slice` is not: a stream may use its chunk again.
+    if (room > 0 && bytes.length > 0) this.parts.push(Buffer.from(bytes.subarray(0, room)));
     this.length += bytes.length;
   }
 
+  /** Nothing since the last line end; a BOM is nothing. */
   isEmpty(): boolean {
-    return this.length === 0;
+    return this.length === (this.startsWithBom() ? BOM.length : 0);
   }
 
   take(): SourceLine {
     const held = Buffer.concat(this.parts);
     let bytes: Buffer = held;
     let { length } = this;
-    if (this.first && BOM.every((byte, index) => held[index] === byte)) {
+    if (this.startsWithBom()) {
       bytes = bytes.subarray(BOM.length);
       length -= BOM.length;
     }
@@ -66,6 +67,12 @@ class LineBuffer {
     this.length = 0;
     this.first = false;
     return length > this.max ? { error: 'LINE_TOO_LONG', raw: rawOf(bytes) } : decode(bytes);
+  }
+
+  private startsWithBom(): boolean {
+    if (!this.first || this.length < BOM.length) return false;
+    const start = Buffer.concat(this.parts, BOM.length);
+    return BOM.every((byte, index) => start[index] === byte);
   }
 }
 

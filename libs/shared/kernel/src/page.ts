@@ -2,6 +2,7 @@ import type { InvalidArgumentError } from './errors';
 import { invalid, assertInt } from './guards';
 import { canonicalJson, sha256Hex } from './json';
 import type { JsonValue } from './json-value';
+import { hasLoneSurrogate } from './text';
 
 /** Which part of a list is asked for. */
 export interface PageRequest {
@@ -66,6 +67,9 @@ export function filterFingerprint(kind: string, tenantId: string, filter: JsonVa
 export const refusedCursor = (): InvalidArgumentError =>
   invalid('cursor', 'cursor', 'the cursor is not one of this list: ask for the first page again');
 
+/** Half a character has no canonical form: no list wrote it. */
+const isPosition = (item: unknown): boolean => item === null || (typeof item === 'string' && !hasLoneSurrogate(item));
+
 function positionOf(text: string): readonly (string | null)[] | null {
   let content: unknown;
   try {
@@ -74,6 +78,6 @@ function positionOf(text: string): readonly (string | null)[] | null {
     return null;
   }
   const position: unknown = typeof content === 'object' && content !== null ? Reflect.get(content, 'p') : null;
-  const valid = Array.isArray(position) && position.every((item) => item === null || typeof item === 'string');
+  const valid = Array.isArray(position) && position.every(isPosition);
   return valid ? Object.freeze(position as (string | null)[]) : null;
 }

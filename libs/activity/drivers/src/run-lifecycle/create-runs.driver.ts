@@ -8,8 +8,8 @@ import type { NewRecord } from './new-run.rules';
 const ROUNDS = 3;
 
 /**
- * Inserts what is new and compares the rest with what is stored: the first write stands. The first record of an id leads;
- * later ones of it are compared with what is stored in the end.
+ * Inserts what is new and compares the rest with what is stored: the first write stands. The first record of an id, or of a
+ * key, leads; later ones of it are compared with what is stored in the end.
  */
 export async function createRecords(
   manager: DriverManager,
@@ -20,14 +20,7 @@ export async function createRecords(
   const outcomes: (RecordOutcome | undefined)[] = records.map(() => undefined);
   const isOpen = (record: NewRecord): boolean => outcomes[record.index] === undefined;
   for (let round = 0; round < ROUNDS && records.some(isOpen); round += 1) {
-    const leaders = [
-      ...new Map(
-        records
-          .filter(isOpen)
-          .reverse()
-          .map((record) => [record.id, record]),
-      ).values(),
-    ];
+    const leaders = leadersOf(records.filter(isOpen));
     const inserted = await insertRuns(manager, creation, context, leaders);
     for (const leader of leaders.filter(({ id }) => inserted.has(id))) settle(outcomes, leader, leader.id, 'created');
     const rest = records.filter(isOpen);
@@ -41,6 +34,18 @@ export async function createRecords(
   }
   if (records.some(isOpen)) throw contention();
   return Object.freeze(outcomes.filter((outcome) => outcome !== undefined));
+}
+
+/** In input order: each record whose id and key no earlier leader has. The others are what a second write would be. */
+function leadersOf(records: readonly NewRecord[]): readonly NewRecord[] {
+  const ids = new Set<string>();
+  const keys = new Set<string>();
+  return records.filter(({ id, key }) => {
+    if (ids.has(id) || (key !== null && keys.has(key))) return false;
+    ids.add(id);
+    if (key !== null) keys.add(key);
+    return true;
+  });
 }
 
 function settle(

@@ -100,6 +100,7 @@ const WORKER_RUN_COLUMNS = {
 /** `runs`: a key that is stored decides before the id does. */
 export const CREATE_RUNS: Creation = creation('runs', RUN_COLUMNS, {
   computed: { status: `'queued'`, state: `'LIVE'`, updated_at: '$2::timestamptz' },
+  key: 'u.idempotency_key',
   stored: `SELECT * FROM (
       SELECT r.*, 0 AS rank FROM runs r WHERE r.tenant_id = $1 AND r.idempotency_key = u.idempotency_key
       UNION ALL
@@ -111,15 +112,26 @@ export const CREATE_RUNS: Creation = creation('runs', RUN_COLUMNS, {
 /** `worker_runs`: of the same parent only one retry may be open. */
 export const CREATE_WORKER_RUNS: Creation = creation('worker_runs', WORKER_RUN_COLUMNS, {
   computed: { status: `'queued'`, is_retry: 'u.attempt > 1' },
+  key: 'CASE WHEN u.attempt > 1 THEN u.parent_run_id END',
   stored: 'SELECT w.* FROM worker_runs w WHERE w.tenant_id = $1 AND w.id = u.id',
   refused: `EXISTS (SELECT 1 FROM worker_runs o WHERE o.tenant_id = $1 AND o.parent_run_id = u.parent_run_id
       AND o.status IN ('queued', 'running') AND o.is_retry AND u.attempt > 1)`,
 });
 
+/**
+ * The rows go in by the other unique key first, then by id. Replays of a batch may come in any order and, under the same
+ * keys, with other ids: writers that took the rows by id alone would wait for each other's keys in a circle.
+ */
 function creation(
   table: string,
   types: Readonly<Record<string, string>>,
-  given: { readonly computed: Readonly<Record<string, string>>; readonly stored: string; readonly refused: string },
+  given: {
+    readonly computed: Readonly<Record<string, string>>;
+    /** The table's other unique key: see {@link NewRecord.key}. */
+    readonly key: string;
+    readonly stored: string;
+    readonly refused: string;
+  },
 ): Creation {
   const columns = Object.keys(types);
   const arrays = ['text', ...Object.values(types)].map((type, n) => `$${n + 3}::${type}[]`).join(', ');
@@ -135,7 +147,7 @@ function creation(
          INSERT INTO ${table} (tenant_id, id, ${content.join(', ')}, created_at, ${Object.keys(given.computed).join(', ')})
          SELECT $1, u.id, ${values}, COALESCE(u.created_at, $2::timestamptz), ${Object.values(given.computed).join(', ')}
          FROM unnest(${arrays}) AS u(${names})
-         ORDER BY u.id COLLATE "C"
+         ORDER BY ${given.key} COLLATE "C", u.id COLLATE "C"
          ON CONFLICT DO NOTHING
          RETURNING id
        )

@@ -1,4 +1,4 @@
-import { type NewRun, RUN_TEXT_MAX, type RunFigures, type WorkerRunFigures } from '@hoc/activity/schemas';
+import type { RunFigures, WorkerRunFigures } from '@hoc/activity/schemas';
 import {
   assertDate,
   assertId,
@@ -8,9 +8,9 @@ import {
   invalid,
   jsonObjectText,
   RUN_TERMINATION_REASONS,
-  textFault,
   toMoney,
 } from '@hoc/shared/kernel';
+import { assertFlag, assertText, INTEGER_MAX, optional } from './values.rules';
 
 /** A value of a figure's column; null where the caller gave none. */
 export type FigureValue = string | number | boolean | null;
@@ -19,7 +19,7 @@ export type FigureValue = string | number | boolean | null;
 export function runFigures(figures: RunFigures): readonly FigureValue[] {
   assertKnown(figures, RUN_KEYS);
   return [
-    optional(figures.errorMessage, (value) => text(value, 'errorMessage')),
+    optional(figures.errorMessage, (value) => assertText(value, 'errorMessage')),
     optional(figures.inputTokens, (value) => whole(value, 'inputTokens')),
     optional(figures.outputTokens, (value) => whole(value, 'outputTokens')),
     optional(figures.estimatedCostCents, (value) => money(value, 'estimatedCostCents')),
@@ -27,7 +27,7 @@ export function runFigures(figures: RunFigures): readonly FigureValue[] {
     optional(figures.terminationReason, (value) => assertOneOf(value, RUN_TERMINATION_REASONS, 'terminationReason')),
     optional(figures.stoppedAtStep, (value) => whole(value, 'stoppedAtStep', INTEGER_MAX)),
     optional(figures.violationPolicyId, (value) => assertId(value, 'violationPolicyId')),
-    optional(figures.policyViolation, (value) => flag(value, 'policyViolation')),
+    optional(figures.policyViolation, (value) => assertFlag(value, 'policyViolation')),
     optional(figures.toolCalls, (value) => jsonObjectText(value, 'toolCalls')),
     optional(figures.completedAt, (value) => assertDate(value, 'completedAt').toISOString()),
   ];
@@ -37,8 +37,8 @@ export function runFigures(figures: RunFigures): readonly FigureValue[] {
 export function workerRunFigures(figures: WorkerRunFigures): readonly FigureValue[] {
   assertKnown(figures, WORKER_KEYS);
   return [
-    optional(figures.success, (value) => flag(value, 'success')),
-    optional(figures.error, (value) => text(value, 'error')),
+    optional(figures.success, (value) => assertFlag(value, 'success')),
+    optional(figures.error, (value) => assertText(value, 'error')),
     optional(figures.output, (value) => jsonObjectText(value, 'output')),
     optional(figures.totalTokens, (value) => whole(value, 'totalTokens')),
     optional(figures.totalLatencyMs, (value) => whole(value, 'totalLatencyMs')),
@@ -77,7 +77,6 @@ const WORKER_KEYS: ReadonlySet<string> = new Set<keyof WorkerRunFigures>([
   'replayToken',
   'completedAt',
 ]);
-const INTEGER_MAX = 2_147_483_647;
 
 /** A figure that isn't known would be lost without a word. */
 function assertKnown(figures: object, known: ReadonlySet<string>): void {
@@ -85,25 +84,10 @@ function assertKnown(figures: object, known: ReadonlySet<string>): void {
   if (unknown !== undefined) throw invalid('figures', 'unknown_key', 'the figures have an unknown key');
 }
 
-/** A text of 1 to 8,000 characters. @throws InvalidArgumentError naming the field */
-export function text(value: NewRun['goal'], field: string): string {
-  const fault = textFault(value, 1, RUN_TEXT_MAX);
-  if (fault !== null) throw invalid(field, fault, `${field} must be a text of 1 to ${RUN_TEXT_MAX} characters`);
-  return value;
-}
-
 function money(value: unknown, field: string): string {
   if (typeof value !== 'string') throw invalid(field, 'decimal', `${field} must be a decimal text`);
   return toMoney(value, field);
 }
 
-function flag(value: unknown, field: string): boolean {
-  if (typeof value !== 'boolean') throw invalid(field, 'boolean', `${field} must be true or false`);
-  return value;
-}
-
 const whole = (value: unknown, field: string, max: number = Number.MAX_SAFE_INTEGER): number =>
   assertInt(value, field, 0, max);
-
-const optional = <In>(value: In | undefined, check: (value: In) => FigureValue): FigureValue =>
-  value === undefined ? null : check(value);

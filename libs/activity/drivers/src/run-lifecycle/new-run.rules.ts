@@ -5,7 +5,6 @@ import {
   type NewWorkerRun,
   OCCURRED_AT_MIN,
   RUN_BATCH_MAX_ROWS,
-  RUN_TEXT_MAX,
 } from '@hoc/activity/schemas';
 import {
   ACTOR_TYPES,
@@ -22,9 +21,9 @@ import {
   jsonObjectText,
   RUN_PROVIDER_TYPES,
   RUN_SOURCES,
-  textFault,
 } from '@hoc/shared/kernel';
 import type { ArrayValue } from '@hoc/shared/drivers';
+import { assertFlag, assertText, INTEGER_MAX, optional } from './values.rules';
 
 /** A row to create: its columns by name, and what the outcome needs to know. */
 export interface NewRecord {
@@ -32,21 +31,24 @@ export interface NewRecord {
   readonly id: string;
   /** False where the generator made the id. */
   readonly namesId: boolean;
+  /** What else at most one row may have: the idempotency key of a run, the parent of an open retry; null where it has none. */
+  readonly key: string | null;
   readonly columns: Readonly<Record<string, ArrayValue>>;
 }
 
 /** @throws InvalidArgumentError naming the field, with `details.index` */
 export const toRunRecords = (runs: readonly NewRun[], deps: DriverDeps): readonly NewRecord[] =>
-  toRecords(runs, deps, runColumns);
+  toRecords(runs, deps, runColumns, (run) => run.idempotencyKey);
 
 /** @throws InvalidArgumentError naming the field, with `details.index` */
 export const toWorkerRunRecords = (runs: readonly NewWorkerRun[], deps: DriverDeps): readonly NewRecord[] =>
-  toRecords(runs, deps, workerRunColumns);
+  toRecords(runs, deps, workerRunColumns, (run) => ((run.attempt ?? 1) > 1 ? run.parentRunId : undefined));
 
 function toRecords<Request extends { readonly id?: string }>(
   requests: readonly Request[],
   deps: DriverDeps,
   columnsOf: (request: Request, now: Date) => Readonly<Record<string, ArrayValue>>,
+  keyOf: (request: Request) => string | undefined,
 ): readonly NewRecord[] {
   assertList(requests, 'runs', RUN_BATCH_MAX_ROWS);
   const now = deps.clock.now();
@@ -54,7 +56,8 @@ function toRecords<Request extends { readonly id?: string }>(
     try {
       assertObject(request, 'run');
       const id = request.id === undefined ? deps.ids.next() : assertId(request.id, 'id');
-      return { index, id, namesId: request.id !== undefined, columns: columnsOf(request, now) };
+      const columns = columnsOf(request, now);
+      return { index, id, namesId: request.id !== undefined, key: keyOf(request) ?? null, columns };
     } catch (error) {
       if (!HocError.is(error)) throw error;
       throw new InvalidArgumentError(error.message, { details: { ...error.details, index } });
@@ -69,7 +72,7 @@ function runColumns(run: NewRun, now: Date): Readonly<Record<string, ArrayValue>
   return {
     agent_id: notLegacy(assertId(run.agentId, 'agentId'), 'legacy-unknown', 'agentId'),
     origin_system_id: notLegacy(assertId(run.originSystemId, 'originSystemId'), 'legacy-migration', 'originSystemId'),
-    goal: assertText(run.goal, 'goal', RUN_TEXT_MAX),
+    goal: assertText(run.goal, 'goal'),
     actor_type: actorType,
     actor_id: optional(run.actorId, (value) => assertId(value, 'actorId')),
     project_id: optional(run.projectId, (value) => assertId(value, 'projectId')),
@@ -93,7 +96,7 @@ function workerRunColumns(run: NewWorkerRun, now: Date): Readonly<Record<string,
     throw invalid('attempt', 'without_parent', 'an attempt above 1 needs the parentRunId of the run that it repeats');
   return {
     worker_id: assertId(run.workerId, 'workerId'),
-    task: assertText(run.task, 'task', RUN_TEXT_MAX),
+    task: assertText(run.task, 'task'),
     api_key_id: optional(run.apiKeyId, (value) => assertId(value, 'apiKeyId')),
     user_id: optional(run.userId, (value) => assertId(value, 'userId')),
     input_json: optional(run.input, (value) => jsonObjectText(value, 'input')),
@@ -110,7 +113,6 @@ const commonColumns = (run: NewRun | NewWorkerRun, now: Date): Readonly<Record<s
 });
 
 const EARLIEST = Date.parse(OCCURRED_AT_MIN);
-const INTEGER_MAX = 2_147_483_647;
 
 function assertCreatedAt(value: unknown, now: Date): string {
   const at = assertDate(value, 'createdAt');
@@ -124,17 +126,3 @@ function notLegacy(id: string, legacy: string, field: string): string {
   if (id === legacy) throw invalid(field, 'legacy', `${field} must name who runs it`);
   return id;
 }
-
-function assertFlag(value: unknown, field: string): boolean {
-  if (typeof value !== 'boolean') throw invalid(field, 'boolean', `${field} must be true or false`);
-  return value;
-}
-
-function assertText(value: unknown, field: string, max: number): string {
-  const fault = textFault(value, 1, max);
-  if (fault !== null) throw invalid(field, fault, `${field} must be a text of 1 to ${max} characters`);
-  return value as string;
-}
-
-const optional = <In>(value: In | undefined, check: (value: In) => ArrayValue): ArrayValue =>
-  value === undefined ? null : check(value);

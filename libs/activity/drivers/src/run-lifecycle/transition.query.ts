@@ -153,7 +153,7 @@ export const RETRY_CHAIN: Statement<LinkColumns> = statement(
    SELECT id, parent_run_id, attempt, status, created_at FROM chain ORDER BY depth DESC`,
 );
 
-/** The parent's status, and the retry; null where the parent isn't one that is retried. */
+/** The parent's status, and the retry; null where the parent isn't one that is retried, or a retry of it is open. */
 export interface RetryColumns {
   readonly parent_status: string;
   readonly id: string | null;
@@ -161,7 +161,10 @@ export interface RetryColumns {
   readonly created_at: Date | null;
 }
 
-/** $1 tenant, $2 parent, $3 clock, $4 id of the retry. The parent is held, so that its status can't change meanwhile. */
+/**
+ * $1 tenant, $2 parent, $3 clock, $4 id of the retry. The parent is held, so that its status can't change meanwhile. An open
+ * retry refuses another one without an error of the database, which would end the caller's transaction.
+ */
 export const CREATE_RETRY: Statement<RetryColumns> = statement(
   'create_retry',
   `WITH parent AS MATERIALIZED (
@@ -172,6 +175,7 @@ export const CREATE_RETRY: Statement<RetryColumns> = statement(
      SELECT $1, $4, worker_id, api_key_id, user_id, task, input_json, 'queued', id, attempt + 1,
        true, is_synthetic, synthetic_scenario_id, $3::timestamptz
      FROM parent WHERE status IN ('crashed', 'failed')
+     ON CONFLICT (tenant_id, parent_run_id) WHERE status IN ('queued', 'running') AND is_retry DO NOTHING
      RETURNING id, attempt, created_at
    )
    SELECT p.status AS parent_status, r.id, r.attempt, r.created_at FROM parent p LEFT JOIN retry r ON true`,
