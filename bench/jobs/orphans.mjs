@@ -1,11 +1,10 @@
 // Row 14: mark 10,000 orphans in chunks of 1,000.
 import 'reflect-metadata';
-import { createRequire } from 'node:module';
+import { WorkerRunEntity } from '@hoc/shared/models';
 import { systemScope } from '@hoc/shared/kernel';
 import { connect, openHoc, prepare } from '../lib/database.mjs';
 import { cell, job } from '../lib/run.mjs';
 
-const require = createRequire(import.meta.url);
 const COUNT = 10_000;
 const CRASH = `SET status = 'crashed', error = 'lost', completed_at = now()`;
 
@@ -13,7 +12,6 @@ await job('orphans', async (url) => {
   const hoc = await prepare(url);
   const admin = await connect(url);
   const scope = systemScope('bench');
-  const { WorkerRunEntity } = require('@hoc/shared/models');
   const reset = async () => {
     await admin.query('TRUNCATE worker_runs CASCADE');
     await admin.query(

@@ -1,11 +1,10 @@
 // Rows 10–13: a point read, pages, pages at depth, the usage summary.
 import 'reflect-metadata';
-import { createRequire } from 'node:module';
+import { RunEntity } from '@hoc/shared/models';
 import { getActivityReadDriver, getCusTelemetryDriver } from '@hoc/activity/drivers';
 import { connect, prepare } from '../lib/database.mjs';
 import { cell, job, percentile } from '../lib/run.mjs';
 
-const require = createRequire(import.meta.url);
 const RUNS = 200_000;
 const CALLS = 1_500_000;
 const COLUMNS = `id, tenant_id, project_id, is_synthetic, source, provider_type, state, status, started_at, last_seen_at, completed_at, duration_ms, risk_level,
@@ -17,7 +16,6 @@ await job('reads', async (url) => {
   const hoc = await prepare(url);
   const admin = await connect(url);
   await fill(admin);
-  const { RunEntity } = require('@hoc/shared/models');
   const runner = hoc.dataSource.createQueryRunner();
   const driver = getActivityReadDriver(runner.manager);
   const repository = runner.manager.getRepository(RunEntity);

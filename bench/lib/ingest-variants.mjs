@@ -1,5 +1,6 @@
 // The same job in each library's own way: look up or ignore what is known, insert the rest, add exactly that to the days.
 import 'reflect-metadata';
+import { CusLlmUsageEntity } from '@hoc/shared/models';
 import { createRequire } from 'node:module';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -65,7 +66,6 @@ const entityOf = (usage) => ({
 
 /** TypeORM `save()`: known ids are looked up, the rest is saved. */
 export const byTypeormSave = (source) => {
-  const { CusLlmUsageEntity } = require('@hoc/shared/models');
   return (rows) =>
     source.transaction(async (m) => {
       const repository = m.getRepository(CusLlmUsageEntity);
@@ -83,7 +83,6 @@ export const byTypeormSave = (source) => {
 
 /** TypeORM's query builder: insert or ignore, returning what was new; at most 65,535 parameters a statement. */
 export const byTypeormBuilder = (source) => {
-  const { CusLlmUsageEntity } = require('@hoc/shared/models');
   return (rows) =>
     source.transaction(async (m) => {
       const fresh = [];

@@ -35,8 +35,11 @@ const strangers = (folder, known) => {
 function looseFiles(root, domain) {
   const layers = layerUnits().filter((unit) => unit.domain === domain);
   const package_ = strangers(join(root, 'libs', domain), [...IN_PACKAGE, ...layers.map((unit) => unit.layer)]);
-  return package_ ?? layers.map((unit) => strangers(join(root, unit.root), ['project.json', 'src'])).find(Boolean);
+  return package_ ?? layers.map((unit) => strangers(join(root, unit.root), ofLayer(unit))).find(Boolean);
 }
+
+/** The module says which name of the seeds stands where; a test of it resolves each. */
+const ofLayer = (unit) => ['project.json', 'src', ...(unit.layer === 'module' ? ['coverage.json'] : [])];
 
 function tagProblem(root, unit) {
   const file = join(root, unit.root, 'project.json');
