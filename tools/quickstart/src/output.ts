@@ -54,6 +54,11 @@ const totalsOf = ({ summary, discrepancies, statuses, atRisk, crashes }: TenantR
   tokensOut: summary.totalTokensOut,
   costCents: summary.totalCostCents,
   discrepancies,
+  ...(statuses.total === 0 ? {} : runsOf({ statuses, atRisk, crashes })),
+});
+
+/** Of a tenant that has runs. */
+const runsOf = ({ statuses, atRisk, crashes }: Pick<TenantReport, 'statuses' | 'atRisk' | 'crashes'>) => ({
   runs: Object.fromEntries(statuses.statuses.map(({ status, count }) => [status, count])),
   atRisk: atRisk.map(({ runId, signalType, severity }) => ({ runId, signalType, severity })),
   crashed: crashes.map(({ runId }) => runId),

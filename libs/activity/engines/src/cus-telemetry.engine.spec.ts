@@ -203,6 +203,14 @@ describe('ingestBatch', () => {
     expect(driver.rows.size).toBe(2);
   });
 
+  it('a call under a right integration, then under a wrong one, is a conflict in one batch as in two; the other way not', async () => {
+    const both = (id: string) => [call(id, { integrationId: 'int-1' }), call(id, { integrationId: 'int-9' })];
+    const codes = async (records: readonly CusLlmUsageIngest[]) =>
+      (await engine.ingestBatch('t-a', null, records)).items.map(({ status, code }) => code ?? status);
+    expect(await codes(both('a'))).toEqual(['accepted', 'conflict']);
+    expect(await codes(both('b').reverse())).toEqual(['INTEGRATION_NOT_FOUND', 'accepted']);
+  });
+
   it('0 and 101 records are refused, 100 are taken', async () => {
     for (const records of [[], Array.from({ length: 101 }, (_, i) => call(`c-${i}`)), null as never, {} as never])
       expect(await refusal(engine.ingestBatch('t-a', 'int-1', records))).toMatchObject({

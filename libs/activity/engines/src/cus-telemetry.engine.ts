@@ -218,7 +218,10 @@ export class CusTelemetryEngine {
     return result(items, daysOf(taken, now));
   }
 
-  /** Records whose integration exists; and, of the others, those whose call is stored: a replay outlives its integration. */
+  /**
+   * Records whose integration exists; and, of the others, those whose call is stored, or will be by an earlier record: a
+   * replay outlives its integration, and is answered alike in one batch or in two.
+   */
   private async withIntegration<R extends { readonly usage: NewUsage }>(
     tenantId: string,
     records: readonly R[],
@@ -230,12 +233,20 @@ export class CusTelemetryEngine {
         found.add(id);
     if (found.size === wanted.length) return { kept: records, lost: [] };
     const orphans = records.filter(({ usage }) => !found.has(usage.integrationId));
-    const replays = new Set<string>();
+    const known = new Set<string>();
     const calls = orphans.map(({ usage }) => usage.callId);
     for (let at = 0; at < calls.length; at += 5000)
-      for (const id of await this.driver.fetchCallIdsBatch(tenantId, calls.slice(at, at + 5000))) replays.add(id);
-    const isKept = ({ usage }: R): boolean => found.has(usage.integrationId) || replays.has(usage.callId);
-    return { kept: records.filter(isKept), lost: records.filter((record) => !isKept(record)) };
+      for (const id of await this.driver.fetchCallIdsBatch(tenantId, calls.slice(at, at + 5000))) known.add(id);
+    const [kept, lost]: [R[], R[]] = [[], []];
+    for (const record of records) {
+      const { integrationId, callId } = record.usage;
+      if (!found.has(integrationId) && !known.has(callId)) lost.push(record);
+      else {
+        kept.push(record);
+        known.add(callId);
+      }
+    }
+    return { kept, lost };
   }
 
   /** Half-open UTC days: to defaults to tomorrow, from to 30 days before to. */

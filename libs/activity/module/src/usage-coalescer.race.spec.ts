@@ -1,10 +1,11 @@
 import type { CusLlmUsageIngest, IngestResult } from '@hoc/activity/schemas';
-import { ConflictError, type HocError, UnavailableError } from '@hoc/shared/kernel';
+import { ConflictError, type HocError, systemClock, UnavailableError, uuidV7Generator } from '@hoc/shared/kernel';
 import { createHoc, ensureImportTarget, withTransaction } from '@hoc/shared/spine';
 import { statementCounter, tcpProxy, useEmptyDatabase } from '@hoc/testkit';
 import { activityModule } from './activity.module';
 
 const TENANTS = ['t-a', 't-b', 't-c'];
+const deps = { clock: systemClock(), ids: uuidV7Generator(systemClock()) };
 const db = useEmptyDatabase({ entities: [], migrations: [] });
 const connect = (url: string) =>
   createHoc({ connection: { url, applicationName: 'coalescer' }, modules: [activityModule] });
@@ -16,11 +17,7 @@ describe('the coalescer on a database', () => {
     await hoc.migrate();
     await hoc.transaction(async ({ manager }) => {
       for (const tenantId of TENANTS)
-        await ensureImportTarget(
-          manager,
-          { tenantId, integrationId: 'int-1', providerType: 'openai' },
-          { clock: { now: () => new Date() } },
-        );
+        await ensureImportTarget(manager, { tenantId, integrationId: 'int-1', providerType: 'openai' }, deps);
     });
   });
   afterEach(() => db.dataSource().query('TRUNCATE cus_llm_usage, cus_usage_daily'));
@@ -44,18 +41,20 @@ describe('the coalescer on a database', () => {
       );
 
   it('64 callers with 50 calls each, an eighth of them replays: each call once, every answer is the row', async () => {
-    const { coalescer } = hoc.services.activity;
+    let open = 0;
+    let most = 0;
+    let transactions = 0;
+    const { coalescer, close } = activityModule.services(async (work) => {
+      transactions += 1;
+      most = Math.max(most, (open += 1));
+      try {
+        return await withTransaction(db.dataSource(), work);
+      } finally {
+        open -= 1;
+      }
+    }, deps);
     const answers: { readonly tenant: string; readonly callId: string; readonly answer: IngestResult | HocError }[] =
       [];
-    let most = 0;
-    const watch = setInterval(() => {
-      void db
-        .dataSource()
-        .query(
-          `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'coalescer' AND xact_start IS NOT NULL`,
-        )
-        .then(([row]: { n: number }[]) => (most = Math.max(most, row?.n ?? 0)));
-    }, 5);
     await Promise.all(
       Array.from({ length: 64 }, async (_, caller) => {
         for (let n = 0; n < 50; n += 1) {
@@ -66,27 +65,21 @@ describe('the coalescer on a database', () => {
         }
       }),
     );
-    clearInterval(watch);
+    await close();
     const stored = new Map((await rows()).map((row) => [`${row.tenant_id} ${row.call_id}`, row.id]));
     expect(answers).toHaveLength(3200);
     for (const { tenant, callId, answer } of answers)
       expect((answer as IngestResult).id).toBe(stored.get(`${tenant} ${callId}`));
     const accepted = answers.filter(({ answer }) => (answer as IngestResult).status === 'accepted');
     expect(accepted).toHaveLength(stored.size);
-    expect(most).toBeLessThanOrEqual(1);
+    expect([most, open]).toEqual([1, 0]);
+    expect(transactions).toBeLessThan(3200 / 4);
     expect(await difference()).toEqual([{ calls: stored.size, daily: stored.size }]);
   });
 
   it('many calls are few statements', async () => {
-    const source = await withTransaction(db.dataSource(), (manager) => Promise.resolve(manager.connection));
-    const { coalescer, close } = activityModule.services(
-      (work) => withTransaction(source, (manager) => work(manager)),
-      {
-        clock: { now: () => new Date() },
-        ids: { next: () => `id-${Math.random().toString(36).slice(2)}` },
-      },
-    );
-    const counter = statementCounter(source);
+    const { coalescer, close } = activityModule.services((work) => withTransaction(db.dataSource(), work), deps);
+    const counter = statementCounter(db.dataSource());
     await Promise.all(Array.from({ length: 500 }, (_, n) => coalescer.ingest('t-a', 'int-1', call(`s-${n}`))));
     expect(counter.count()).toBeLessThanOrEqual(8);
     await close();
