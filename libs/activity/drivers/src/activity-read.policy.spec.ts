@@ -126,8 +126,16 @@ describe('the limit of a run', () => {
     expect(of.get('r6')).toMatchObject({ evaluationOutcome: 'BREACH', proximityPct: null });
   });
 
-  it('no candidate: the default policy, advisory, all else null', async () => {
+  it('no candidate: the default policy, advisory, all else null; the run still counts', async () => {
     expect(new Set((await contexts()).values())).toEqual(new Set([DEFAULT_CONTEXT]));
+    const { liveCount, completedCount, totalAtRisk, costRiskCount } = await driver().fetchMetrics('t-a', {}, RULE);
+    expect({ liveCount, completedCount, totalAtRisk, costRiskCount }).toEqual({
+      liveCount: 2,
+      completedCount: 3,
+      totalAtRisk: 2,
+      costRiskCount: 0,
+    });
+    expect(await shown()).toEqual([]);
   });
 
   it('a breach that is on record makes a breach of an advisory limit, and one of another run or tenant does not', async () => {

@@ -1,5 +1,5 @@
 import type { NewRun, NewWorkerRun } from '@hoc/activity/schemas';
-import { type HocError, InvalidArgumentError, NotFoundError, systemScope, TenantScopeError } from '@hoc/shared/kernel';
+import { systemScope } from '@hoc/shared/kernel';
 import { entities, migrations } from '@hoc/shared/models';
 import { fixedClock, makeRun, makeTenant, makeWorkerRun, sequentialIds } from '@hoc/shared/testing';
 import { insertRows, statementCounter, useDatabase } from '@hoc/testkit';
@@ -105,6 +105,16 @@ describe('createRuns', () => {
     await db.manager().query('ROLLBACK TO SAVEPOINT refused');
     expect(await row('runs', 'q-8')).toEqual({});
     await expect(driver().createRuns('nobody', [run('q')])).rejects.toMatchObject({ details: { field: 'tenantId' } });
+  });
+  it('the first record of a key leads, whatever its id; the later ones are what a second write is', async () => {
+    const under = (id: string, goal: string): NewRun => run(id, { idempotencyKey: 'k', goal });
+    const outcomes = await driver().createRuns('t-a', [under('q-9', 'one'), under('q-1', 'two'), under('q-2', 'one')]);
+    expect(outcomes.map(({ id, status }) => [id, status])).toEqual([
+      ['q-9', 'created'],
+      ['q-1', 'conflict'],
+      ['q-9', 'duplicate'],
+    ]);
+    expect(await row('runs', 'q-9')).toMatchObject({ goal: 'one', idempotency_key: 'k' });
   });
   it('every column that a request sets is its content', async () => {
     const full = run('q', {
@@ -267,12 +277,11 @@ describe('worker runs', () => {
     const retry = await driver().createRetryOf('t-a', 'w-0');
     expect(retry).toMatchObject({ parentRunId: 'w-0', attempt: 2, status: 'queued', createdAt: clock.now() });
     expect(await row('worker_runs', retry?.runId ?? '')).toMatchObject({ is_retry: true, worker_id: 'w', task: 'do' });
-    await db.manager().query('SAVEPOINT second');
+    // The caller's transaction goes on after the refusal.
     await expect(driver().createRetryOf('t-a', 'w-0')).rejects.toMatchObject({
       code: 'CONFLICT',
-      details: { reason: 'unique' },
+      details: { runId: 'w-0', status: 'crashed', reason: 'unique' },
     });
-    await db.manager().query('ROLLBACK TO SAVEPOINT second');
     expect(await driver().createRetryOf('t-b', 'w-0')).toBeNull();
     await expect(driver().createRetryOf('t-a', 'w-2')).rejects.toMatchObject({
       details: { reason: 'not_retryable', status: 'queued' },
@@ -314,15 +323,56 @@ describe('worker runs', () => {
     const other = { status: 'completed', figures: { ...figures, output: {} } } as const;
     expect(await driver().finishWorkerRun('t-a', 'w-1', other)).toEqual({ outcome: 'refused', status: 'completed' });
   });
-  it('only one retry of a parent is open; a finished one makes room', async () => {
-    const retry = (id: string, attempt = 2) => work(id, { parentRunId: 'w-1', attempt });
-    const outcomes = await driver().createWorkerRuns('t-a', [retry('r-1'), retry('r-2')]);
-    expect(outcomes.map(({ id, status }) => [id, status])).toEqual([
-      ['r-1', 'created'],
-      ['r-2', 'conflict'],
+  it('every column that a request sets is its content', async () => {
+    const full = work('w', {
+      apiKeyId: 'key',
+      userId: 'jo',
+      input: { text: 'a "b"' },
+      parentRunId: 'w-1',
+      attempt: 2,
+      isSynthetic: true,
+      syntheticScenarioId: 's',
+      createdAt: at('11:00:00'),
+    });
+    await driver().createWorkerRuns('t-a', [full]);
+    expect(await row('worker_runs', 'w')).toMatchObject({
+      api_key_id: 'key',
+      user_id: 'jo',
+      input_json: full.input,
+      is_retry: true,
+      is_synthetic: true,
+      created_at: at('11:00:00'),
+    });
+    const changes: Partial<NewWorkerRun>[] = [
+      { workerId: 'else' },
+      { task: 'else' },
+      { apiKeyId: 'else' },
+      { userId: 'else' },
+      { input: {} },
+      { parentRunId: 'w-2' },
+      { attempt: 3 },
+      { isSynthetic: false },
+      { syntheticScenarioId: 'else' },
+      { createdAt: at('11:00:01') },
+    ];
+    const outcomes = await driver().createWorkerRuns('t-a', [
+      full,
+      ...changes.map((change) => ({ ...full, ...change })),
     ]);
-    await driver().startWorkerRun('t-a', 'r-1');
-    await driver().finishWorkerRun('t-a', 'r-1', { status: 'failed' });
+    expect(outcomes.map(({ status }) => status)).toEqual(['duplicate', ...changes.map(() => 'conflict')]);
+    const { createdAt: _, ...timeless } = full;
+    expect((await driver().createWorkerRuns('t-a', [timeless]))[0]?.status).toBe('duplicate');
+    expect(await count('worker_runs')).toBe(4);
+  });
+  it('only one retry of a parent is open, the first in the call; a finished one makes room', async () => {
+    const retry = (id: string, attempt = 2) => work(id, { parentRunId: 'w-1', attempt });
+    const outcomes = await driver().createWorkerRuns('t-a', [retry('r-2'), retry('r-1')]);
+    expect(outcomes.map(({ id, status }) => [id, status])).toEqual([
+      ['r-2', 'created'],
+      ['r-1', 'conflict'],
+    ]);
+    await driver().startWorkerRun('t-a', 'r-2');
+    await driver().finishWorkerRun('t-a', 'r-2', { status: 'failed' });
     expect((await driver().createWorkerRuns('t-a', [retry('r-3', 3)]))[0]?.status).toBe('created');
   });
   it('a chain of retries, the first attempt first, of its own tenant alone', async () => {
@@ -342,80 +392,81 @@ describe('worker runs', () => {
     await db.manager().query(`UPDATE worker_runs SET parent_run_id = 'c3' WHERE id = 'c1'`);
     expect((await driver().fetchRetryChain('t-a', 'c3')).map(({ runId }) => runId)).toEqual(['c1', 'c2', 'c3']);
   });
+  it('a chain of more than 100 attempts is told by its last 100', async () => {
+    await db.manager().query(
+      `INSERT INTO worker_runs (tenant_id, id, worker_id, task, status, created_at, parent_run_id, attempt, is_retry)
+       SELECT 't-a', 'n-' || n, 'w', '', 'crashed', $1::timestamptz, CASE WHEN n > 1 THEN 'n-' || n - 1 END, n, n > 1
+       FROM generate_series(1, 120) n`,
+      [clock.now()],
+    );
+    const chain = await driver().fetchRetryChain('t-a', 'n-120');
+    expect([chain.length, chain[0]?.attempt, chain[99]?.attempt]).toEqual([100, 21, 120]);
+  });
+  it('a retry has the work of its parent, and nothing of how that ended', async () => {
+    const input = { text: 'x' };
+    const more = { apiKeyId: 'key', userId: 'jo', input, isSynthetic: true, syntheticScenarioId: 's' };
+    await driver().createWorkerRuns('t-a', [work('w-0', more)]);
+    await driver().startWorkerRun('t-a', 'w-0');
+    const figures = { error: 'lost', output: { part: 1 }, totalTokens: 5, costCents: '1', replayToken: { at: 3 } };
+    await driver().finishWorkerRun('t-a', 'w-0', { status: 'failed', figures });
+    expect(await row('worker_runs', 'w-0')).toMatchObject({
+      success: false,
+      error: 'lost',
+      replay_token_json: { at: 3 },
+    });
+    clock.advance(1000);
+    const retry = await driver().createRetryOf('t-a', 'w-0');
+    expect(await row('worker_runs', retry?.runId ?? '')).toMatchObject({
+      ...{ worker_id: 'w', task: 'do', api_key_id: 'key', user_id: 'jo', input_json: input },
+      ...{ is_synthetic: true, synthetic_scenario_id: 's', created_at: clock.now() },
+      ...{ status: 'queued', success: null, error: null, output_json: null, total_tokens: null, cost_cents: null },
+      ...{ started_at: null, completed_at: null, last_seen_at: null, replay_token_json: null },
+    });
+  });
 });
 
-describe('bad input', () => {
-  const bad = (value: unknown): never => value as never;
-  it.each([
-    ['HUMAN without actor', () => driver().createRuns('t-a', [run('a', { actorType: 'HUMAN' })])],
-    ['an actor without HUMAN', () => driver().createRuns('t-a', [run('a', { actorId: 'jo' })])],
-    ['legacy-unknown', () => driver().createRuns('t-a', [run('a', { agentId: 'legacy-unknown' })])],
-    ['legacy-migration', () => driver().createRuns('t-a', [run('a', { originSystemId: 'legacy-migration' })])],
-    ['goal empty', () => driver().createRuns('t-a', [run('a', { goal: '' })])],
-    [
-      'plan too deep',
-      () =>
-        driver().createRuns('t-a', [run('a', { plan: bad(JSON.parse('{"a":'.repeat(30) + '1' + '}'.repeat(30))) })]),
-    ],
-    [
-      '1,001 runs',
-      () =>
-        driver().createRuns(
-          't-a',
-          Array.from({ length: 1001 }, () => run(undefined)),
-        ),
-    ],
-    ['attempt 2 without parent', () => driver().createWorkerRuns('t-a', [work('a', { attempt: 2 })])],
-    ['created in the future', () => driver().createWorkerRuns('t-a', [work('a', { createdAt: at('12:06:00') })])],
-    ['status crashed', () => driver().finishWorkerRun('t-a', 'w', { status: bad('crashed') })],
-    ['status succeeded of a worker run', () => driver().finishWorkerRun('t-a', 'w', { status: bad('succeeded') })],
-    ['status retry', () => driver().finishRun('t-a', 'q', { status: bad('retry') })],
-    ['durationMs −1', () => driver().finishRun('t-a', 'q', { status: 'failed', figures: { durationMs: -1 } })],
-    [
-      'cost as a number',
-      () => driver().finishRun('t-a', 'q', { status: 'failed', figures: { estimatedCostCents: bad(1.5) } }),
-    ],
-    ['an unknown figure', () => driver().finishRun('t-a', 'q', { status: 'failed', figures: bad({ cost: '1' }) })],
-    ['run id', () => driver().startRun('t-a', '')],
-    ['heartbeat', () => driver().touchWorkerRun('t-a', 'w', bad('now'))],
-  ])('%s: INVALID_ARGUMENT, nothing sent', async (_name, ask) => {
+it('each transition, each retry and each chain is one statement', async () => {
+  await insertRows(db.manager(), makeRun('t-a', { id: 'q' }), makeWorkerRun('t-a', { id: 'w', status: 'failed' }));
+  for (const ask of [
+    () => driver().startRun('t-a', 'q'),
+    () => driver().retryRun('t-a', 'q'),
+    () => driver().finishRun('t-a', 'q', { status: 'failed' }),
+    () => driver().startWorkerRun('t-a', 'w'),
+    () => driver().touchWorkerRun('t-a', 'w'),
+    () => driver().finishWorkerRun('t-a', 'w', { status: 'failed' }),
+    () => driver().createRetryOf('t-a', 'w'),
+    () => driver().fetchRetryChain('t-a', 'w'),
+  ]) {
     const counter = statementCounter(db.dataSource());
-    await expect(ask()).rejects.toThrow(InvalidArgumentError);
-    expect(counter.count()).toBe(0);
-  });
-  it('a bad record names its place', async () => {
-    const error: HocError = await driver()
-      .createRuns('t-a', [run('a'), run('b', { goal: '' })])
-      .then(bad, (e: HocError) => e);
-    expect(error.details).toMatchObject({ index: 1, field: 'goal' });
-    expect(await count('runs')).toBe(0);
-  });
-  it('a tenant is required, and a missing one is not found', async () => {
-    for (const ask of [
-      () => driver().createRuns('', [run('a')]),
-      () => driver().startRun('', 'a'),
-      () => driver().touchWorkerRun('', 'a'),
-      () => driver().fetchRetryChain('', 'a'),
-      () => driver().createRetryOf('', 'a'),
-    ])
-      await expect(ask()).rejects.toThrow(TenantScopeError);
-    await expect(driver().createWorkerRuns('nobody', [work('a')])).rejects.toThrow(NotFoundError);
-  });
-  it('each transition is one statement', async () => {
-    await insertRows(db.manager(), makeRun('t-a', { id: 'q' }), makeWorkerRun('t-a', { id: 'w', status: 'failed' }));
-    for (const ask of [
-      () => driver().startRun('t-a', 'q'),
-      () => driver().retryRun('t-a', 'q'),
-      () => driver().finishRun('t-a', 'q', { status: 'failed' }),
-      () => driver().startWorkerRun('t-a', 'w'),
-      () => driver().touchWorkerRun('t-a', 'w'),
-      () => driver().finishWorkerRun('t-a', 'w', { status: 'failed' }),
-      () => driver().createRetryOf('t-a', 'w'),
-      () => driver().fetchRetryChain('t-a', 'w'),
-    ]) {
-      const counter = statementCounter(db.dataSource());
-      await ask();
-      expect(counter.count()).toBe(1);
-    }
-  });
+    await ask();
+    expect(counter.count()).toBe(1);
+  }
+});
+
+it('results are frozen at every level, and what a caller does to a Date is its own affair', async () => {
+  const createdAt = at('11:00:00');
+  const results: unknown[] = [
+    await driver().createRuns('t-a', [run('q')]),
+    await driver().createWorkerRuns('t-a', [work('w', { createdAt })]),
+    await driver().startRun('t-a', 'q'),
+    await driver().startWorkerRun('t-a', 'w'),
+    await driver().finishWorkerRun('t-a', 'w', { status: 'failed', figures: { completedAt: createdAt } }),
+    await driver().createRetryOf('t-a', 'w'),
+    await driver().fetchRetryChain('t-a', 'w'),
+  ];
+  for (const result of results.flatMap((each) => (Array.isArray(each) ? [each, ...(each as unknown[])] : [each])))
+    expect(Object.isFrozen(result)).toBe(true);
+  createdAt.setTime(0);
+  expect(await row('worker_runs', 'w')).toMatchObject({ created_at: at('11:00:00'), completed_at: at('11:00:00') });
+});
+
+it("whatever is recorded or moved is undone with the caller's transaction", async () => {
+  await db.manager().query('SAVEPOINT undone');
+  await driver().createRuns('t-a', [run('q')]);
+  await driver().createWorkerRuns('t-a', [work('w')]);
+  await driver().startRun('t-a', 'q');
+  await driver().finishRun('t-a', 'q', { status: 'succeeded' });
+  await db.manager().query('ROLLBACK TO SAVEPOINT undone');
+  expect([await count('runs'), await count('worker_runs')]).toEqual([0, 0]);
+  expect(await driver().startRun('t-a', 'q')).toEqual({ outcome: 'missing', status: null });
 });

@@ -1,5 +1,17 @@
-import type { RunFigures, TerminalRunStatus, Transition } from '@hoc/activity/schemas';
-import { ConflictError, InvalidArgumentError, NotFoundError, type RunStatus } from '@hoc/shared/kernel';
+import {
+  type RunFigures,
+  TERMINAL_RUN_STATUSES,
+  TERMINATION_TO_STATUS,
+  type TerminalRunStatus,
+  type Transition,
+} from '@hoc/activity/schemas';
+import {
+  ConflictError,
+  InvalidArgumentError,
+  NotFoundError,
+  RUN_TERMINATION_REASONS,
+  type RunStatus,
+} from '@hoc/shared/kernel';
 import { fixedClock, sequentialIds } from '@hoc/shared/testing';
 import { getRunLifecycleEngine, type LifecycleDriver, type RunLifecycleEngine } from './run-lifecycle.engine';
 
@@ -42,17 +54,36 @@ describe('what a transition did', () => {
     const late = engineOn('refused', 'crashed').engine.finishWorkerRun('t', 'r', { status: 'completed' });
     await expect(late).rejects.toThrow('run is crashed: its result came too late');
   });
-  const refusals: [string, string, (engine: RunLifecycleEngine) => Promise<unknown>][] = [
-    ['queued', 'not_started', (e) => e.finishRun('t', 'r', { status: 'succeeded' })],
-    ['queued', 'not_started', (e) => e.finishWorkerRun('t', 'r', { status: 'failed' })],
-    ['running', 'already_started', (e) => e.startRun('t', 'r')],
-    ['running', 'already_started', (e) => e.startWorkerRun('t', 'r')],
-    ['succeeded', 'terminal', (e) => e.startRun('t', 'r')],
-    ['succeeded', 'terminal', (e) => e.retryRun('t', 'r')],
+  type Ask = (engine: RunLifecycleEngine) => Promise<unknown>;
+  const start: Ask = (e) => e.startRun('t', 'r');
+  const startWork: Ask = (e) => e.startWorkerRun('t', 'r');
+  const retry: Ask = (e) => e.retryRun('t', 'r');
+  const finish: Ask = (e) => e.finishRun('t', 'r', { status: 'succeeded' });
+  const finishWork: Ask = (e) => e.finishWorkerRun('t', 'r', { status: 'failed' });
+  const [unstarted, taken, ended, late] = [
+    'it has not been started',
+    'another worker has it',
+    'it has ended',
+    'its result came too late',
   ];
-  it.each(refusals)('refused at %s: %s', async (status, reason, ask) => {
+  const refusals: [string, string, string, Ask][] = [
+    ['queued', 'not_started', unstarted, finish],
+    ['retry', 'not_started', unstarted, finish],
+    ['queued', 'not_started', unstarted, finishWork],
+    ['queued', 'not_started', unstarted, retry],
+    ['retry', 'not_started', unstarted, retry],
+    ['running', 'already_started', taken, start],
+    ['running', 'already_started', taken, startWork],
+    ['succeeded', 'terminal', ended, start],
+    ['crashed', 'terminal', ended, startWork],
+    ['halted', 'terminal', ended, retry],
+    ['cancelled', 'terminal', late, finish],
+    ['crashed', 'terminal', late, finishWork],
+  ];
+  it.each(refusals)('refused at %s: %s, %s', async (status, reason, says, ask) => {
     await expect(ask(engineOn('refused', status).engine)).rejects.toMatchObject({
       code: 'CONFLICT',
+      message: `run is ${status}: ${says}`,
       details: { runId: 'r', status, reason },
     });
     await expect(ask(engineOn('refused', status).engine)).rejects.toThrow(ConflictError);
@@ -70,6 +101,19 @@ describe('the reason of an end', () => {
     const { engine, ends } = engineOn('changed', status);
     await engine.finishRun('t', 'r', { status });
     expect(ends[0]?.terminationReason).toBe(reason);
+  });
+  it('every reason goes with its own status, and with no other but a halt for the budget', async () => {
+    for (const status of TERMINAL_RUN_STATUSES)
+      for (const reason of RUN_TERMINATION_REASONS) {
+        const { engine, ends } = engineOn('changed', status);
+        const told = await engine.finishRun('t', 'r', { status, figures: { terminationReason: reason } }).then(
+          () => ends[0]?.terminationReason,
+          (error: unknown) => InvalidArgumentError.is(error),
+        );
+        const belongs =
+          TERMINATION_TO_STATUS[reason] === status || (status === 'halted' && reason === 'budget_exceeded');
+        expect([status, reason, told]).toEqual([status, reason, belongs ? reason : true]);
+      }
   });
   it('F90: it must belong to the status; a halt may be for the budget', async () => {
     const { engine } = engineOn('changed', 'halted');

@@ -75,13 +75,13 @@ export class RunLifecycleEngine {
 
   /** @throws NotFoundError, ConflictError reason `already_started` or `terminal` */
   async startRun(tenantId: string, runId: string): Promise<TransitionResult<RunStatus>> {
-    return settled(runId, await this.driver.startRun(tenantId, runId), reasonOfStart);
+    return settled(runId, await this.driver.startRun(tenantId, runId), refusalOfStart);
   }
 
   /** @throws NotFoundError, ConflictError reason `not_started` or `terminal` */
   async retryRun(tenantId: string, runId: string, input: RunRetry = {}): Promise<TransitionResult<RunStatus>> {
     const retry = withoutNull(validateOrThrow(RunRetry, input));
-    return settled(runId, await this.driver.retryRun(tenantId, runId, retry), reasonOfFinish);
+    return settled(runId, await this.driver.retryRun(tenantId, runId, retry), refusalOfRetry);
   }
 
   /**
@@ -91,12 +91,12 @@ export class RunLifecycleEngine {
   async finishRun(tenantId: string, runId: string, input: RunFinish): Promise<TransitionResult<RunStatus>> {
     const { status, figures } = withoutNull(validateOrThrow(RunFinish, input));
     const ended = await this.driver.finishRun(tenantId, runId, { status, figures: withReason(status, figures ?? {}) });
-    return settled(runId, ended, reasonOfFinish);
+    return settled(runId, ended, refusalOfFinish);
   }
 
   /** @throws NotFoundError, ConflictError reason `already_started` or `terminal` */
   async startWorkerRun(tenantId: string, runId: string): Promise<TransitionResult<WorkerRunStatus>> {
-    return settled(runId, await this.driver.startWorkerRun(tenantId, runId), reasonOfStart);
+    return settled(runId, await this.driver.startWorkerRun(tenantId, runId), refusalOfStart);
   }
 
   /** A sign of life; false for a run that has ended or doesn't exist: its worker shall stop. */
@@ -115,7 +115,7 @@ export class RunLifecycleEngine {
       status,
       ...(figures === undefined ? {} : { figures: withoutNull(figures) }),
     });
-    return settled(runId, ended, reasonOfFinish);
+    return settled(runId, ended, refusalOfFinish);
   }
 
   /** A crashed or failed worker run once more, queued. @throws NotFoundError, ConflictError reason `not_retryable` or `unique` */
@@ -169,30 +169,34 @@ function withReason(status: TerminalRunStatus, given: RunFigures): RunFigures {
   return { ...figures, terminationReason: reason };
 }
 
-type Reason = 'terminal' | 'not_started' | 'already_started';
+/** Why the status that stands refuses a transition. */
+interface Refusal {
+  readonly reason: 'terminal' | 'not_started' | 'already_started';
+  readonly says: string;
+}
+
+const NOT_STARTED: Refusal = Object.freeze({ reason: 'not_started', says: 'it has not been started' });
+const ENDED: Refusal = Object.freeze({ reason: 'terminal', says: 'it has ended' });
+const TAKEN: Refusal = Object.freeze({ reason: 'already_started', says: 'another worker has it' });
+const TOO_LATE: Refusal = Object.freeze({ reason: 'terminal', says: 'its result came too late' });
 const WAITING: ReadonlySet<string> = new Set(['queued', 'retry']);
 
-const reasonOfStart = (status: string): Reason => (status === 'running' ? 'already_started' : 'terminal');
-const reasonOfFinish = (status: string): Reason => (WAITING.has(status) ? 'not_started' : 'terminal');
+const refusalOfStart = (status: string): Refusal => (status === 'running' ? TAKEN : ENDED);
+const refusalOfRetry = (status: string): Refusal => (WAITING.has(status) ? NOT_STARTED : ENDED);
+const refusalOfFinish = (status: string): Refusal => (WAITING.has(status) ? NOT_STARTED : TOO_LATE);
 
 function settled<S extends RunStatus | WorkerRunStatus>(
   runId: string,
   { outcome, status }: Transition<S>,
-  reasonOf: (status: S) => Reason,
+  refusalOf: (status: S) => Refusal,
 ): TransitionResult<S> {
   if (status === null) throw missing(runId);
   if (outcome === 'refused') {
-    const reason = reasonOf(status);
-    throw new ConflictError(`run is ${status}: ${SAYS[reason]}`, { details: { runId, status, reason } });
+    const { reason, says } = refusalOf(status);
+    throw new ConflictError(`run is ${status}: ${says}`, { details: { runId, status, reason } });
   }
   return Object.freeze({ runId, status, changed: outcome === 'changed' });
 }
-
-const SAYS: Readonly<Record<Reason, string>> = Object.freeze({
-  terminal: 'its result came too late',
-  not_started: 'it has not been started',
-  already_started: 'another worker has it',
-});
 
 const missing = (runId: string): NotFoundError =>
   new NotFoundError('the tenant has no such run', { details: { field: 'runId', runId } });
