@@ -1,1 +1,1 @@
-export {};
+export type { DriverManager } from '@hoc/shared/drivers';

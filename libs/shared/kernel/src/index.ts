@@ -76,5 +76,13 @@ export {
 export { assertSystemScope, type SystemScope, systemScope, type TenantScope, tenantScope } from './scope';
 export { idFault, textFault, type TextFault } from './text';
 export type { UnitOfWorkRunner } from './unit-of-work';
-export { type FieldFault, IsIdText, IsJsonObject, IsMoneyText, IsPlainText, validateOrThrow } from './validate';
+export {
+  type FieldFault,
+  IsIdText,
+  IsJsonObject,
+  IsMoneyText,
+  IsPlainText,
+  IsPositiveMoneyText,
+  validateOrThrow,
+} from './validate';
 export * from './values';

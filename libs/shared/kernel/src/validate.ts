@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { plainToInstance } from 'class-transformer';
 import { ValidateBy, validateSync, type ValidationError, type ValidationOptions } from 'class-validator';
-import { toDecimalString } from './decimal';
+import { toDecimalString, ZERO_DECIMAL } from './decimal';
 import { HocError, InvalidArgumentError } from './errors';
 import { assertJsonObject } from './json';
 import { idFault, textFault } from './text';
@@ -76,6 +76,18 @@ export const IsMoneyText = (options?: ValidationOptions): PropertyDecorator =>
   rule(
     'isMoneyText',
     (value) => typeof value === 'string' && !value.startsWith('-') && passes(() => toDecimalString(value)),
+    options,
+  );
+
+/** As {@link IsMoneyText}, and above zero. */
+export const IsPositiveMoneyText = (options?: ValidationOptions): PropertyDecorator =>
+  rule(
+    'isPositiveMoneyText',
+    (value) =>
+      typeof value === 'string' &&
+      !value.startsWith('-') &&
+      passes(() => toDecimalString(value)) &&
+      toDecimalString(value) !== ZERO_DECIMAL,
     options,
   );
 

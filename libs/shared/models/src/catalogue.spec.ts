@@ -98,6 +98,12 @@ describe('the live catalogue', () => {
       { table: 'worker_runs', index: 'ix_worker_runs_open', call: 'detectOrphanedRuns, recoverOrphanedRuns' },
       { table: 'worker_runs', index: 'ix_worker_runs_crashed', call: 'getCrashRecoverySummary' },
       { table: 'incidents', index: 'ix_incidents_created', call: 'getLastIncident of integrations' },
+      { table: 'limit_overrides', index: 'ix_limit_overrides_due_all', call: 'detectTenantsWithDueOverrides' },
+      {
+        table: 'limit_overrides',
+        index: 'ix_limit_overrides_expiry_all',
+        call: 'expireOverrides, detectTenantsWithDueOverrides',
+      },
     ]);
   });
 

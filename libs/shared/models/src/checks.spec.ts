@@ -4,6 +4,7 @@ import {
   makeIntegration,
   makeLimit,
   makeLimitBreach,
+  makeLimitOverride,
   makeRun,
   makeTenant,
   makeTrace,
@@ -330,6 +331,56 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     recovered_at: { refused: [BEFORE], passed: [AFTER] },
     idempotency_key: text(1, 200),
   },
+  limit_overrides: {
+    tenant_id: id,
+    id,
+    limit_id: id,
+    original_value: {
+      refused: ['0', '-0.000001', 'NaN'].map((original_value) => ({ original_value, override_value: '9' })),
+      passed: ['0.000001'].map((original_value) => ({ original_value, override_value: '9' })),
+      without: ['ck_limit_overrides_increase'],
+    },
+    increase: {
+      refused: ['2000', '1999.999999', 'NaN'].map((override_value) => ({ override_value })),
+      passed: ['2000.000001', '99999999999999.999999'].map((override_value) => ({ override_value })),
+    },
+    status: {
+      ...list('PENDING', 'EXPIRED', 'CANCELLED'),
+      refused: ['no such value', ''],
+    },
+    duration_hours: between(1, 168),
+    window: {
+      refused: [{ starts_at: AFTER }, { expires_at: AFTER }, { starts_at: AFTER, expires_at: AFTER }],
+      passed: [{ starts_at: BEFORE, expires_at: AFTER }, {}],
+    },
+    live: {
+      refused: [
+        { status: 'ACTIVE' },
+        { status: 'APPROVED', starts_at: BEFORE, expires_at: AFTER },
+        { status: 'ACTIVE', approved_at: BEFORE },
+      ],
+      passed: ['ACTIVE', 'APPROVED'].map((status) => ({
+        status,
+        approved_at: BEFORE,
+        starts_at: BEFORE,
+        expires_at: AFTER,
+      })),
+    },
+    requested_by: text(1, 128),
+    approved_by: upTo(128),
+    cancelled_by: upTo(128),
+    rejected_by: upTo(128),
+    reason: text(10, 500),
+    rejection_reason: upTo(500),
+    rejected: {
+      refused: [{ status: 'REJECTED' }],
+      passed: [{ status: 'REJECTED', rejection_reason: 'no' }],
+    },
+    audit_trail: {
+      refused: [{ audit_trail: '{}' }, { audit_trail: JSON.stringify([x(65_536)]) }],
+      passed: [{ audit_trail: JSON.stringify([x(65_000)]) }],
+    },
+  },
 };
 
 /** A row of each table that every CHECK lets pass. */
@@ -345,6 +396,7 @@ const VALID: Readonly<Record<string, (given: Columns) => BuiltRow>> = {
   incidents: (given) => makeIncident('t', given),
   limits: (given) => makeLimit('t', given),
   limit_breaches: (given) => makeLimitBreach('t', 'limit', given),
+  limit_overrides: (given) => makeLimitOverride('t', 'limit', given),
 };
 
 const isColumns = (value: unknown): value is Columns =>

@@ -6,6 +6,7 @@ import { CusLlmUsageEntity, cusLlmUsageCatalogue } from './cus-llm-usage.entity'
 import { CusUsageDailyEntity, cusUsageDailyCatalogue } from './cus-usage-daily.entity';
 import { IncidentEntity, incidentsCatalogue } from './incident.entity';
 import { LimitBreachEntity, limitBreachesCatalogue } from './limit-breach.entity';
+import { LimitOverrideEntity, limitOverridesCatalogue } from './limit-override.entity';
 import { LimitEntity, limitsCatalogue } from './limit.entity';
 import { RunEntity, runsCatalogue } from './run.entity';
 import { TenantEntity, tenantsCatalogue } from './tenant.entity';
@@ -24,6 +25,7 @@ export const entities = Object.freeze([
   IncidentEntity,
   LimitEntity,
   LimitBreachEntity,
+  LimitOverrideEntity,
 ]);
 
 /** What entity metadata can't say, per table; a table stands behind those that it references. */
@@ -39,6 +41,7 @@ export const catalogue: readonly CatalogueDeclaration[] = Object.freeze([
   incidentsCatalogue,
   limitsCatalogue,
   limitBreachesCatalogue,
+  limitOverridesCatalogue,
 ]);
 
 /** The shared indexes that don't lead with `tenant_id`, each with the system-wide call that it serves. */
@@ -53,6 +56,7 @@ export {
   IncidentEntity,
   LimitBreachEntity,
   LimitEntity,
+  LimitOverrideEntity,
   RunEntity,
   TenantEntity,
   WorkerRunEntity,
@@ -79,6 +83,7 @@ export {
   LIMIT_SCOPES,
   LIMIT_STATUSES,
   OBSERVABILITY_STATUSES,
+  OVERRIDE_STATUSES,
   REPLAY_MODES,
   RESET_PERIODS,
   RISK_LEVELS,

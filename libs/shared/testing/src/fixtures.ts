@@ -319,6 +319,29 @@ export function makeLimitBreach(tenantId: string, limitId: string, given: Column
   );
 }
 
+/** A pending override that nobody has scheduled, of 2,000 to 3,000 for two hours. */
+export function makeLimitOverride(tenantId: string, limitId: string, given: Columns = {}): BuiltRow {
+  return build(
+    'limit_overrides',
+    {
+      tenant_id: tenantId,
+      id: nextId('override'),
+      limit_id: limitId,
+      original_value: '2000',
+      override_value: '3000',
+      status: 'PENDING',
+      duration_hours: 2,
+      requested_at: AT,
+      requested_by: 'ann',
+      reason: 'a campaign of the day',
+      audit_trail: '[]',
+      ...none('approved_at', 'starts_at', 'expires_at', 'cancelled_at', 'rejected_at'),
+      ...none('approved_by', 'cancelled_by', 'rejected_by', 'rejection_reason'),
+    },
+    given,
+  );
+}
+
 /** An open incident of medium severity. */
 export function makeIncident(tenantId: string, given: Columns = {}): BuiltRow {
   return build(

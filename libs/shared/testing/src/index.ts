@@ -6,6 +6,7 @@ export {
   makeIntegration,
   makeLimit,
   makeLimitBreach,
+  makeLimitOverride,
   makeRun,
   makeTenant,
   makeTrace,

@@ -8,6 +8,7 @@ import { SharedCusUsageDaily1700000000007 } from './1700000000007-shared-cus-usa
 import { SharedIncidents1700000000020 } from './1700000000020-shared-incidents.migration';
 import { SharedLimits1700000000021 } from './1700000000021-shared-limits.migration';
 import { SharedLimitBreaches1700000000022 } from './1700000000022-shared-limit-breaches.migration';
+import { SharedLimitOverrides1700000000023 } from './1700000000023-shared-limit-overrides.migration';
 
 /** The migrations of `@hoc/shared` in number order; spread them into a DataSource's `migrations`. */
 export const migrations = Object.freeze([
@@ -21,6 +22,7 @@ export const migrations = Object.freeze([
   SharedIncidents1700000000020,
   SharedLimits1700000000021,
   SharedLimitBreaches1700000000022,
+  SharedLimitOverrides1700000000023,
 ]);
 
 export {
@@ -34,4 +36,5 @@ export {
   SharedIncidents1700000000020,
   SharedLimits1700000000021,
   SharedLimitBreaches1700000000022,
+  SharedLimitOverrides1700000000023,
 };
