@@ -2,6 +2,7 @@
 import { startEphemeral } from '@hoc/pg-server';
 import { createHoc, ensureImportTarget } from '@hoc/shared';
 import { activityModule } from '@hoc/activity';
+import { controlsModule } from '@hoc/controls';
 import pg from 'pg';
 
 /** What the figures depend on; two files with different settings are not compared. */
@@ -32,7 +33,7 @@ export async function prepare(url) {
 export const clock = { now: () => new Date() };
 /** The packages as a consumer binds them. */
 export const openHoc = (url, poolSize = 10) =>
-  createHoc({ connection: { url, applicationName: 'hoc-bench', poolSize }, modules: [activityModule] });
+  createHoc({ connection: { url, applicationName: 'hoc-bench', poolSize }, modules: [activityModule, controlsModule] });
 
 /** A bare client, connected. */
 export async function connect(url) {

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
 const resultOf = (job) =>
   existsSync(new URL(`../results/${job}.json`, import.meta.url)) ? read(`../results/${job}.json`) : null;
-export const JOBS = ['ingest', 'writes', 'reads', 'orphans', 'startup'];
+export const JOBS = ['ingest', 'writes', 'reads', 'orphans', 'budget', 'limits', 'startup'];
 export const results = () => JOBS.flatMap((job) => resultOf(job) ?? []);
 
 /** Each target with what was measured: met, missed, inconclusive, or skipped with its reason. */

@@ -32,14 +32,21 @@ export function printFile(result: FileResult, output: Output): void {
 }
 
 /** The generated workload's report. */
-export function printWorkload({ accepted, duplicates, runs, tenants }: WorkloadResult, output: Output): void {
+export function printWorkload({ accepted, duplicates, runs, controls, tenants }: WorkloadResult, output: Output): void {
   const readBack = tenants.map(totalsOf);
-  if (output.json) return output.stdout(`${JSON.stringify({ file: null, accepted, duplicates, runs, readBack })}\n`);
+  if (output.json)
+    return output.stdout(`${JSON.stringify({ file: null, accepted, duplicates, runs, controls, readBack })}\n`);
   const unchanged = accepted === 0 && runs.created === 0 ? ' Nothing changed: every call was there already.' : '';
   output.stdout(`\nGenerated workload: ${accepted} accepted, ${duplicates} duplicates.${unchanged}\n`);
   output.stdout(
     `Runs: ${runs.created} recorded, ${runs.duplicates} there already; ${runs.recovered} dead worker runs marked crashed; ${runs.raised} runs at a higher risk.\n`,
   );
+  const { limits, signalled, charges, haltsDecided, breakerTripped, breakerRecovered } = controls;
+  output.stdout(
+    `Controls: ${limits} limits made; ${charges.granted} charges granted, ${charges.refused} refused, ${charges.duplicates} there already; ${signalled} runs crossed a threshold; ${haltsDecided} budget halts decided.\n`,
+  );
+  if (breakerTripped)
+    output.stdout(`Circuit breaker: tripped${breakerRecovered ? ', and recovered when its time was over' : ''}.\n`);
   printTenants(tenants, output);
 }
 
@@ -47,7 +54,7 @@ function printTenants(tenants: readonly TenantReport[], output: Output): void {
   for (const tenant of tenants) output.stdout(`\n${renderTenant(tenant, output.columns)}\n`);
 }
 
-const totalsOf = ({ summary, discrepancies, statuses, atRisk, crashes }: TenantReport) => ({
+const totalsOf = ({ summary, discrepancies, statuses, atRisk, crashes, limits, overrides }: TenantReport) => ({
   tenantId: summary.tenantId,
   calls: summary.totalCalls,
   tokensIn: summary.totalTokensIn,
@@ -55,6 +62,7 @@ const totalsOf = ({ summary, discrepancies, statuses, atRisk, crashes }: TenantR
   costCents: summary.totalCostCents,
   discrepancies,
   ...(statuses.total === 0 ? {} : runsOf({ statuses, atRisk, crashes })),
+  ...(limits.length === 0 ? {} : controlsOf({ limits, overrides })),
 });
 
 /** Of a tenant that has runs. */
@@ -62,4 +70,15 @@ const runsOf = ({ statuses, atRisk, crashes }: Pick<TenantReport, 'statuses' | '
   runs: Object.fromEntries(statuses.statuses.map(({ status, count }) => [status, count])),
   atRisk: atRisk.map(({ runId, signalType, severity }) => ({ runId, signalType, severity })),
   crashed: crashes.map(({ runId }) => runId),
+});
+
+/** Of a tenant that has limits. */
+const controlsOf = ({ limits, overrides }: Pick<TenantReport, 'limits' | 'overrides'>) => ({
+  limits: limits.map(({ name, limitCategory, maxValue, window }) => ({
+    name,
+    limitCategory,
+    maxValue,
+    ...(window === null ? {} : { reservedCents: window.reservedCents, spentCents: window.spentCents }),
+  })),
+  overrides: overrides.map(({ limitName, overrideValue, status }) => ({ limitName, overrideValue, status })),
 });

@@ -63,6 +63,8 @@ const report: TenantReport = {
       feedback: null,
     },
   ],
+  limits: [],
+  overrides: [],
   crashes: [
     {
       runId: 'job-1',

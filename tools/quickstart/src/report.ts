@@ -7,7 +7,16 @@ import type {
   StatusSummaryResult,
   UsageSummary,
 } from '@hoc/activity/schemas';
-import { addDays, addDecimal, daysBetween, type IsoDate, systemScope, ZERO_DECIMAL } from '@hoc/shared/kernel';
+import type { BudgetWindowState, LimitOverrideResponse, LimitSummary } from '@hoc/controls/schemas';
+import {
+  addDays,
+  addDecimal,
+  daysBetween,
+  type IsoDate,
+  LIMIT_CATEGORIES,
+  systemScope,
+  ZERO_DECIMAL,
+} from '@hoc/shared/kernel';
 import type { App } from './app';
 import { dollars, grouped } from './money';
 import { drawTable, type TableData } from './tables';
@@ -25,10 +34,21 @@ export interface TenantReport {
   readonly atRisk: readonly SignalProjection[];
   /** Among the newest crashes of the database, the tenant's own. */
   readonly crashes: readonly CrashedRun[];
+  /** Active limits, the last breached first, with the present window of a budget; none where the tenant has none. */
+  readonly limits: readonly LimitReport[];
+  /** The newest overrides. */
+  readonly overrides: readonly LimitOverrideResponse[];
+}
+
+/** A limit, and what its window holds where it is a budget that somebody has charged. */
+export interface LimitReport extends LimitSummary {
+  readonly window: BudgetWindowState | null;
 }
 
 const AT_RISK_SHOWN = 5;
 const CRASHES_READ = 100;
+const LIMITS_SHOWN = 20;
+const OVERRIDES_SHOWN = 5;
 
 const WINDOW_DAYS = 366;
 
@@ -36,7 +56,7 @@ const WINDOW_DAYS = 366;
 export function readTenant(app: App, tenantId: string, fromDate: IsoDate, toDate: IsoDate): Promise<TenantReport> {
   const range = { fromDate, toDate };
   return app.transaction(
-    async ({ activity: { telemetry, activity, orphans } }) => {
+    async ({ activity: { telemetry, activity, orphans }, controls }) => {
       const summary = await telemetry.getUsageSummary(tenantId, range);
       const models = await telemetry.getUsageByModel(tenantId, range);
       const days: DailyAggregateRow[] = [];
@@ -49,10 +69,32 @@ export function readTenant(app: App, tenantId: string, fromDate: IsoDate, toDate
       const { signals: atRisk } = await activity.getSignals(tenantId, { limit: AT_RISK_SHOWN });
       const { recentCrashes } = await orphans.summary(systemScope('report'), { recentLimit: CRASHES_READ });
       const crashes = recentCrashes.filter((crash) => crash.tenantId === tenantId);
-      return { summary, models, days, discrepancies, statuses, atRisk, crashes };
+      const limits = await readLimits(controls, tenantId, toDate);
+      const { items: overrides } = await controls.overrides.listOverrides(tenantId, {}, { limit: OVERRIDES_SHOWN });
+      return { summary, models, days, discrepancies, statuses, atRisk, crashes, limits, overrides };
     },
     { isolation: 'REPEATABLE READ', readOnly: true, statementTimeoutMs: 0 },
   );
+}
+
+type Controls = Parameters<Parameters<App['transaction']>[0]>[0]['controls'];
+
+/** Of each category; a budget's window is that of the reported range's end. */
+async function readLimits(
+  { limits, reservations }: Controls,
+  tenantId: string,
+  toDate: IsoDate,
+): Promise<readonly LimitReport[]> {
+  const found: LimitReport[] = [];
+  for (const category of LIMIT_CATEGORIES) {
+    const { items } = await limits.listLimits(tenantId, { category }, { limit: LIMITS_SHOWN });
+    for (const limit of items) {
+      const at = new Date(Date.parse(toDate) - 1);
+      const window = category === 'BUDGET' ? await reservations.fetchWindow(tenantId, limit.limitId, at) : null;
+      found.push({ ...limit, window });
+    }
+  }
+  return found;
 }
 
 /** The report as text: tables no wider than `columns`, plain lines where it is null. */
@@ -68,6 +110,7 @@ export function renderTenant(report: TenantReport, columns: number | null): stri
       ? 'Daily sums equal a recount of the calls.'
       : `${discrepancies} daily sums DIFFER from a recount of the calls: somebody wrote to the tables by hand.`,
     ...renderRuns(report, columns),
+    ...renderControls(report, columns),
   ].join('\n');
 }
 
@@ -79,6 +122,50 @@ function renderRuns({ statuses, atRisk, crashes }: TenantReport, columns: number
   if (crashes.length > 0) parts.push(crashTable(crashes));
   return parts.map((part) => drawTable(part, columns));
 }
+
+/** Limits, budgets and overrides; nothing for a tenant without limits. */
+function renderControls({ limits, overrides }: TenantReport, columns: number | null): readonly string[] {
+  const parts: TableData[] = [];
+  if (limits.length > 0) parts.push(limitTable(limits));
+  const budgets = limits.flatMap(({ name, window }) => (window === null ? [] : [{ name, ...window }]));
+  if (budgets.length > 0) parts.push(budgetTable(budgets));
+  if (overrides.length > 0) parts.push(overrideTable(overrides));
+  return parts.map((part) => drawTable(part, columns));
+}
+
+const limitTable = (limits: readonly LimitReport[]): TableData => ({
+  title: 'Limits',
+  head: ['limit', 'category', 'type', 'value', 'enforcement'],
+  rows: limits.map(({ name, limitCategory, limitType, maxValue, enforcement }) => [
+    name,
+    limitCategory,
+    limitType,
+    limitType.startsWith('COST') ? dollars(maxValue) : maxValue,
+    enforcement,
+  ]),
+});
+
+const budgetTable = (budgets: readonly (BudgetWindowState & { readonly name: string })[]): TableData => ({
+  title: 'Budgets at the end of the range',
+  head: ['budget', 'since (UTC)', 'cap', 'reserved', 'spent', 'remaining'],
+  rows: budgets.map(({ name, windowStart, capCents, reservedCents, spentCents, remainingCents }) => [
+    name,
+    minute(windowStart),
+    ...[capCents, reservedCents, spentCents, remainingCents].map(dollars),
+  ]),
+});
+
+const overrideTable = (overrides: readonly LimitOverrideResponse[]): TableData => ({
+  title: 'Newest overrides',
+  head: ['limit', 'from', 'to', 'status', 'until (UTC)'],
+  rows: overrides.map(({ limitName, originalValue, overrideValue, status, expiresAt }) => [
+    limitName,
+    originalValue,
+    overrideValue,
+    status,
+    expiresAt === null ? '' : minute(expiresAt),
+  ]),
+});
 
 const statusTable = ({ statuses, total }: StatusSummaryResult): TableData => ({
   title: `Runs by status (${grouped(total)})`,

@@ -2,6 +2,7 @@ import { ensureImportTarget } from '@hoc/shared';
 import { addDays, systemClock, UnavailableError, utcDayOf } from '@hoc/shared/kernel';
 import type { App } from './app';
 import type { Progress } from './progress';
+import { type ControlsResult, runControls } from './run-controls';
 import { type HistoryResult, runHistory } from './run-history';
 import { readTenant, type TenantReport } from './report';
 import { generateWorkload, type WorkloadPart } from './workload';
@@ -11,6 +12,7 @@ export interface WorkloadResult {
   readonly accepted: number;
   readonly duplicates: number;
   readonly runs: HistoryResult;
+  readonly controls: ControlsResult;
   readonly tenants: readonly TenantReport[];
 }
 
@@ -36,7 +38,8 @@ export async function runWorkload(app: App, progress: Progress, signal: AbortSig
     progress.stop();
   }
   const runs = await runHistory(app, SEED, signal);
-  return { ...totals, runs, tenants: await readBack(app, parts) };
+  const controls = await runControls(app, SEED, signal);
+  return { ...totals, runs, controls, tenants: await readBack(app, parts) };
 }
 
 async function writePart(

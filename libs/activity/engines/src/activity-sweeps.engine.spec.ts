@@ -1,6 +1,7 @@
 import type { OrphanRecoveryResult, RecoverOptions } from '@hoc/activity/schemas';
 import {
   InvalidArgumentError,
+  type SweepProgress,
   type SystemScope,
   systemScope,
   TenantScopeError,
@@ -12,7 +13,6 @@ import {
   createActivitySweeps,
   type OrphanSweepOptions,
   type SweepEngines,
-  type SweepProgress,
 } from './activity-sweeps.engine';
 
 const scope = systemScope('test');

@@ -1,10 +1,11 @@
 import type { OrphanRecoveryResult, RecoverOptions, RecoveredRun } from '@hoc/activity/schemas';
 import {
-  assertObject,
   assertSystemScope,
-  invalid,
+  checkSweepOptions,
+  Sweeper,
+  type SweepOptions,
+  type SweepProgress,
   type SystemScope,
-  UnavailableError,
   type UnitOfWorkRunner,
 } from '@hoc/shared/kernel';
 import type { OrphanRecoveryEngine } from './orphan-recovery.engine';
@@ -14,22 +15,6 @@ import type { SignalFeedbackEngine } from './signal-feedback.engine';
 export interface SweepEngines {
   readonly orphans: Pick<OrphanRecoveryEngine, 'recover'>;
   readonly feedback: Pick<SignalFeedbackEngine, 'expireSuppressions'>;
-}
-
-/** How far a sweep has come. */
-export interface SweepProgress {
-  /** Transactions. */
-  readonly rounds: number;
-  /** Rows that they changed. */
-  readonly done: number;
-}
-
-/** How a sweep is watched and ended before its time. */
-export interface SweepOptions {
-  /** After each round, which is committed by then; an error of it ends the sweep. */
-  readonly onProgress?: (progress: SweepProgress) => void;
-  /** Looked at before each round; what is committed stays. */
-  readonly signal?: AbortSignal;
 }
 
 /** The same for recovery, whose answer grows with what it finds. */
@@ -63,52 +48,28 @@ export interface ActivitySweeps {
 
 /** The sweeps on a runner of units of work; made once per process, closed at its end. */
 export function createActivitySweeps(run: UnitOfWorkRunner<SweepEngines>): ActivitySweeps {
-  const running = new Set<Promise<unknown>>();
-  let closing: Promise<void> | undefined;
-
-  /** Rounds until one says that it was the last. */
-  const repeat = async (round: () => Promise<boolean>, signal: AbortSignal | undefined): Promise<void> => {
-    for (let more = true; more;) {
-      if (closing !== undefined) throw ended('closed');
-      if (signal?.aborted === true) throw ended('aborted');
-      const work = round();
-      running.add(work);
-      try {
-        more = await work;
-      } finally {
-        running.delete(work);
-      }
-    }
-  };
-
+  const sweeper = new Sweeper();
   return Object.freeze({
     recoverOrphans: async (scope: SystemScope, options: OrphanSweepOptions = {}) => {
       assertSystemScope(scope);
-      const { onProgress, signal, collectRuns = true, ...recovery } = checked(options);
+      const { onProgress, signal, collectRuns = true, ...recovery } = checkSweepOptions(options);
       const sum = new RecoverySum(collectRuns);
-      await repeat(async () => {
+      await sweeper.repeat(signal, async () => {
         const round = await run(({ orphans }) => orphans.recover(scope, recovery));
         const progress = sum.add(round);
         onProgress?.({ ...progress, round });
-        return round.hasMore && round.recovered > 0;
-      }, signal);
+        return { more: round.hasMore && round.recovered > 0 };
+      });
       return sum.result();
     },
     expireSuppressions: async (scope: SystemScope, options: SweepOptions = {}) => {
       assertSystemScope(scope);
-      const { onProgress, signal } = checked(options);
-      let rounds = 0;
-      let done = 0;
-      await repeat(async () => {
-        const marked = await run(({ feedback }) => feedback.expireSuppressions(scope));
-        rounds += 1;
-        done += marked;
-        onProgress?.({ rounds, done });
-        return marked > 0;
-      }, signal);
-      return done;
+      return sweeper.count(checkSweepOptions(options), async () => {
+        const done = await run(({ feedback }) => feedback.expireSuppressions(scope));
+        return { done, more: done > 0 };
+      });
     },
-    close: () => (closing ??= Promise.allSettled([...running]).then(() => undefined)),
+    close: () => sweeper.close(),
   });
 }
 
@@ -135,18 +96,3 @@ class RecoverySum {
     return Object.freeze({ ...this.sums, runs: Object.freeze(this.runs), ...this.last });
   }
 }
-
-/** Before the first round: a refusal in the middle of a sweep would look as if the sweep had failed. */
-function checked<T extends SweepOptions | OrphanSweepOptions>(options: T): T {
-  const { onProgress, signal } = assertObject(options, 'options');
-  if (onProgress !== undefined && typeof onProgress !== 'function')
-    throw invalid('onProgress', 'function', 'onProgress must be a function');
-  if (signal !== undefined && typeof assertObject(signal, 'signal')['aborted'] !== 'boolean')
-    throw invalid('signal', 'abort_signal', 'signal must be an AbortSignal');
-  return options;
-}
-
-const ended = (reason: 'aborted' | 'closed'): UnavailableError =>
-  new UnavailableError(`${reason}: the sweep ended before all was done; what it committed stays`, {
-    details: { reason },
-  });

@@ -21,8 +21,6 @@ export {
   createActivitySweeps,
   type OrphanSweepOptions,
   type SweepEngines,
-  type SweepOptions,
-  type SweepProgress,
 } from './activity-sweeps.engine';
 export { attentionQueue } from './attention-queue.engine';
 export {

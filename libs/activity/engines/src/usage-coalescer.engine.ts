@@ -11,8 +11,8 @@ import {
   assertObject,
   assertTenantId,
   ConflictError,
+  copyOfError,
   type DriverDeps,
-  HocError,
   InvalidArgumentError,
   NotFoundError,
   UnavailableError,
@@ -147,7 +147,7 @@ export class UsageCoalescer {
       batch.forEach((call, index) => answer(call, answers.get(index)));
     } catch (error) {
       const bad = InvalidArgumentError.is(error) ? batch[Number(error.details['index'] ?? -1)] : undefined;
-      if (bad === undefined) return batch.forEach((call) => call.reject(copyOf(error)));
+      if (bad === undefined) return batch.forEach((call) => call.reject(copyOfError(error)));
       // It was right when it came, and isn't any more: its time, say, where the clock was set back.
       bad.reject(error);
       await this.send(batch.filter((call) => call !== bad));
@@ -175,11 +175,4 @@ function answer(call: Waiting, item: BatchIngestItem | undefined): void {
       new NotFoundError('the tenant has no such integration', { details: { field: 'integrationId', integrationId } }),
     );
   call.reject(new UnavailableError('the batch gave no answer for this call', { details: { reason: 'no_answer' } }));
-}
-
-/** Each caller's own: one who changes it, or its stack, changes nobody else's. */
-function copyOf(error: unknown): unknown {
-  if (!HocError.is(error)) return error;
-  const copy: unknown = Object.create(Object.getPrototypeOf(error) as object, Object.getOwnPropertyDescriptors(error));
-  return copy;
 }

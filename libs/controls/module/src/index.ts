@@ -1,1 +1,23 @@
-export {};
+export { controlsModule } from './controls.module';
+export {
+  type AlertDeliveryEngine,
+  type BudgetEnforcementEngine,
+  type ChargeCoalescer,
+  type CircuitBreakerEngine,
+  type ControlsDeps,
+  type ControlsEngines,
+  type ControlsRunner,
+  type ControlsServices,
+  type ControlsSweeps,
+  countSteps,
+  createChargeCoalescer,
+  type LimitCheckEngine,
+  type LimitsQueryEngine,
+  type LLMRunEvaluator,
+  type OverrideLifecycleEngine,
+  parseBudgetFromError,
+  type PolicyLimitsService,
+  resolveParams,
+  validateCategoryFields,
+  validateThresholdParams,
+} from '@hoc/controls/engines';

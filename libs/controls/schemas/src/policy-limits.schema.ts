@@ -2,7 +2,6 @@ import 'reflect-metadata';
 import {
   type DecimalString,
   IsIdText,
-  IsJsonObject,
   IsPlainText,
   IsPositiveMoneyText,
   type JsonObject,
@@ -69,7 +68,7 @@ export class CreatePolicyLimitRequest {
   /** THRESHOLD only. */
   @IfGiven() @IsInt() @Min(1) @Max(LIMIT_WINDOW_MAX_SECONDS) measurementWindowSeconds?: number;
   /** THRESHOLD only. */
-  @IfGiven() @IsJsonObject() @ValidateNested() @Type(() => ThresholdParamsUpdate) params?: ThresholdParamsUpdate;
+  @IfGiven() @ValidateNested() @Type(() => ThresholdParamsUpdate) params?: ThresholdParamsUpdate;
 }
 
 /** What shall change of a limit; a field that is absent stays as it is. @see spec controls C.1 */
@@ -81,7 +80,7 @@ export class UpdatePolicyLimitRequest {
   @IfGiven() @IsIn([...LIMIT_ENFORCEMENTS]) enforcement?: LimitEnforcement;
   @IfGiven() @IsIn([...RESET_PERIODS]) resetPeriod?: ResetPeriod;
   @IfGiven() @IsInt() @Min(1) @Max(LIMIT_WINDOW_MAX_SECONDS) windowSeconds?: number;
-  @IfGiven() @IsJsonObject() @ValidateNested() @Type(() => ThresholdParamsUpdate) params?: ThresholdParamsUpdate;
+  @IfGiven() @ValidateNested() @Type(() => ThresholdParamsUpdate) params?: ThresholdParamsUpdate;
   @IfGiven() @IsIn([...LIMIT_STATUSES]) status?: LimitStatus;
   /** Refuses the change where the stored version is another one. */
   @IfGiven() @IsInt() @Min(1) expectedVersion?: number;

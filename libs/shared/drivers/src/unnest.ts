@@ -1,3 +1,5 @@
+export { compareBytes } from '@hoc/shared/kernel';
+
 /** A value of a bound array: what isn't text or a number is printed by the caller, instants with {@link instantText}. */
 export type ArrayValue = string | number | boolean | null;
 
@@ -32,22 +34,6 @@ export function chunksOf<Item>(items: readonly Item[], size: number): readonly (
   const chunks: (readonly Item[])[] = [];
   for (let start = 0; start < items.length; start += size) chunks.push(items.slice(start, start + size));
   return chunks;
-}
-
-/** Byte order of the UTF-8 texts, as `COLLATE "C"` sorts, without making their bytes. */
-export function compareBytes(a: string, b: string): number {
-  const shorter = Math.min(a.length, b.length);
-  for (let at = 0; at < shorter; at += 1) {
-    const [left, right] = [a.charCodeAt(at), b.charCodeAt(at)];
-    if (left !== right) return codePointOrder(left) - codePointOrder(right);
-  }
-  return a.length - b.length;
-}
-
-/** UTF-16 puts the halves of a surrogate pair before U+E000–U+FFFF, and UTF-8 what they stand for after it. */
-function codePointOrder(unit: number): number {
-  if (unit < 0xd800) return unit;
-  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }
 
 /** An instant for a bound array: pg would print a `Date` in the machine's zone. Null stays null. */

@@ -154,6 +154,13 @@ export function hasBrand(value: unknown, className: string): boolean {
   return Array.isArray(brand) && brand.includes(className);
 }
 
+/** A copy of an `HocError`, anything else as it is: for several callers of one failed work, so that none changes another's. */
+export function copyOfError(error: unknown): unknown {
+  if (!HocError.is(error)) return error;
+  const copy: unknown = Object.create(Object.getPrototypeOf(error) as object, Object.getOwnPropertyDescriptors(error));
+  return copy;
+}
+
 /** Class names from the concrete class up to `HocError`, and the second families of each. */
 function familyOf(error: HocError): readonly string[] {
   const names: string[] = [];

@@ -19,6 +19,7 @@ export {
 export type { DriverDeps, ReadDeps } from './deps';
 export {
   ConflictError,
+  copyOfError,
   DataIntegrityError,
   hasBrand,
   HocError,
@@ -74,7 +75,8 @@ export {
   refusedCursor,
 } from './page';
 export { assertSystemScope, type SystemScope, systemScope, type TenantScope, tenantScope } from './scope';
-export { idFault, textFault, type TextFault } from './text';
+export { checkSweepOptions, Sweeper, type SweepOptions, type SweepProgress } from './sweep';
+export { compareBytes, idFault, textFault, type TextFault } from './text';
 export type { UnitOfWorkRunner } from './unit-of-work';
 export {
   type FieldFault,

@@ -1,0 +1,536 @@
+import {
+  BudgetReservationEntity,
+  budgetReservationsCatalogue,
+  budgetWindowsCatalogue,
+  entities,
+  migrations,
+} from '@hoc/controls/models';
+import {
+  type BudgetReservationPort,
+  LimitNotFoundError,
+  RESERVATION_STATUSES,
+  type ReserveInput,
+} from '@hoc/controls/schemas';
+import {
+  ConflictError,
+  InvalidArgumentError,
+  LimitExceededError,
+  NotFoundError,
+  systemScope,
+} from '@hoc/shared/kernel';
+import { entities as shared, migrations as sharedMigrations } from '@hoc/shared/models';
+import {
+  type BuiltRow,
+  fixedClock,
+  makeLimit,
+  makeLimitOverride,
+  makeTenant,
+  memoryLogger,
+  sequentialIds,
+} from '@hoc/shared/testing';
+import { captureStatements, insertRows, useDatabase } from '@hoc/testkit';
+import { BudgetReservationDriver, getBudgetReservationDriver } from './budget-reservation.driver';
+
+const db = useDatabase({ entities: [...shared, ...entities], migrations: [...sharedMigrations, ...migrations] });
+const NOW = new Date('2026-03-10T12:00:00.000Z');
+const MONTH = new Date('2026-03-01T00:00:00.000Z');
+const clock = fixedClock(NOW);
+const scope = systemScope('nightly');
+let logger = memoryLogger();
+let driver: BudgetReservationDriver;
+let key = 0;
+
+const budget = (id: string, max: string, given: Record<string, unknown> = {}, tenant = 't1'): BuiltRow =>
+  makeLimit(tenant, { id, limit_category: 'BUDGET', reset_period: 'MONTHLY', max_value: max, ...given });
+const limits = (...rows: readonly BuiltRow[]): Promise<void> => insertRows(db.manager(), ...rows);
+const ask = (limitIds: readonly string[], amountCents: string, given: Partial<ReserveInput> = {}): ReserveInput => ({
+  limitIds,
+  amountCents,
+  idempotencyKey: `key-${(key += 1)}`,
+  ...given,
+});
+const reserve = (limitIds: readonly string[], amountCents: string, given: Partial<ReserveInput> = {}) =>
+  driver.reserve('t1', ask(limitIds, amountCents, given));
+const window = (limitId: string) => driver.fetchWindow('t1', limitId);
+const reserved = async (...ids: readonly string[]): Promise<readonly (string | undefined)[]> =>
+  Promise.all(ids.map(async (id) => (await window(id))?.reservedCents));
+const ledger = async (): Promise<unknown> => {
+  const counts: { n: number }[] = await db
+    .manager()
+    .query(`SELECT count(*)::int AS n FROM budget_reservations UNION ALL SELECT count(*)::int FROM budget_windows`);
+  return counts.map(({ n }) => n);
+};
+const failure = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'no error',
+    (error: unknown) => error,
+  );
+
+beforeEach(async () => {
+  clock.set(NOW);
+  logger = memoryLogger();
+  driver = getBudgetReservationDriver(db.manager(), { clock, ids: sequentialIds('r'), logger });
+  await limits(makeTenant({ id: 't1' }), makeTenant({ id: 't2' }));
+});
+
+it('is the port that engines are given', () => {
+  const port: BudgetReservationPort = driver;
+  expect(port).toBeInstanceOf(BudgetReservationDriver);
+});
+
+it('the statuses of the schemas are those of the CHECK', () => {
+  const [list] = budgetReservationsCatalogue.checks.filter(({ oneOf }) => oneOf?.column === 'status');
+  expect(list?.oneOf?.values).toEqual(RESERVATION_STATUSES);
+  expect(budgetWindowsCatalogue.fillfactor).toBe(50);
+});
+
+describe('reserve', () => {
+  it('holds the amount back and gives the reservation, frozen, no entity', async () => {
+    await limits(budget('a', '100'));
+    const given = await reserve(['a'], '3.50', { idempotencyKey: 'k', runId: 'run-1', ttlSeconds: 60 });
+    expect(given).toEqual({
+      reservationId: 'r-000001',
+      tenantId: 't1',
+      limits: [{ limitId: 'a', windowStart: MONTH }],
+      runId: 'run-1',
+      amountCents: '3.5',
+      settledCents: null,
+      status: 'RESERVED',
+      idempotencyKey: 'k',
+      createdAt: NOW,
+      expiresAt: new Date('2026-03-10T12:01:00.000Z'),
+      duplicate: false,
+    });
+    expect([given, given.limits, given.limits[0]].map((part) => Object.isFrozen(part))).toEqual([true, true, true]);
+    expect(given).not.toBeInstanceOf(BudgetReservationEntity);
+    expect(await driver.fetchReservation('t1', 'r-000001')).toEqual(given);
+    expect(await window('a')).toEqual({
+      windowStart: MONTH,
+      capCents: '100',
+      reservedCents: '3.5',
+      spentCents: '0',
+      remainingCents: '96.5',
+    });
+  });
+
+  it('is one statement, and three the first time in a window', async () => {
+    await limits(budget('a', '100'), budget('b', '100'));
+    expect(await captureStatements(db.manager(), () => reserve(['a'], '1'))).toHaveLength(3);
+    const [sent, ...more] = await captureStatements(db.manager(), () => reserve(['a'], '1'));
+    expect([sent?.name, more]).toEqual([expect.stringMatching(/^hoc_reserve_budget_/), []]);
+    expect(await captureStatements(db.manager(), () => reserve(['b', 'a'], '1'))).toHaveLength(3);
+    expect(await captureStatements(db.manager(), () => failure(reserve(['a', 'b'], '1000')))).toHaveLength(1);
+  });
+
+  it('H2-1: all limits grant it or none does; the one with the least left refuses', async () => {
+    await limits(
+      budget('a', '100'),
+      budget('b', '50', { scope: 'PROJECT', scope_id: 'p' }),
+      budget('c', '50', { scope: 'AGENT', scope_id: 'ag' }),
+    );
+    await reserve(['b', 'c', 'a'], '47');
+    await reserve(['a'], '48');
+    const before = await ledger();
+    const error = await failure(reserve(['c', 'a', 'b'], '4'));
+    expect([LimitExceededError.is(error), error]).toEqual([
+      true,
+      expect.objectContaining({ details: { limitId: 'b', remaining: '3' } }),
+    ]);
+    expect([await ledger(), await reserved('a', 'b', 'c')]).toEqual([before, ['95', '47', '47']]);
+    const given = await reserve(['c', 'a', 'b'], '3');
+    expect(given.limits.map(({ limitId }) => limitId)).toEqual(['a', 'b', 'c']);
+    expect(await reserved('a', 'b', 'c')).toEqual(['98', '50', '50']);
+  });
+
+  it('H2-3: each limit counts in its own period', async () => {
+    await limits(budget('d', '10', { reset_period: 'DAILY' }), budget('m', '1000'));
+    await reserve(['d', 'm'], '10');
+    clock.advance(86_400_000);
+    await reserve(['d', 'm'], '10');
+    expect(await window('d')).toMatchObject({
+      windowStart: new Date('2026-03-11T00:00:00.000Z'),
+      reservedCents: '10',
+      remainingCents: '0',
+    });
+    expect(await window('m')).toMatchObject({ windowStart: MONTH, reservedCents: '20' });
+    expect(await driver.fetchWindow('t1', 'd', NOW)).toMatchObject({
+      windowStart: new Date('2026-03-10T00:00:00.000Z'),
+      reservedCents: '10',
+    });
+  });
+
+  it.each([
+    ['DAILY', '2026-03-10T00:00:00.000Z'],
+    ['WEEKLY', '2026-03-09T00:00:00.000Z'],
+    ['MONTHLY', '2026-03-01T00:00:00.000Z'],
+    ['NONE', '1970-01-01T00:00:00.000Z'],
+  ])('a %s limit counts from %s', async (period, start) => {
+    await limits(budget('a', '10', { reset_period: period }));
+    expect((await reserve(['a'], '1')).limits).toEqual([{ limitId: 'a', windowStart: new Date(start) }]);
+    expect(await window('a')).toMatchObject({ windowStart: new Date(start), reservedCents: '1' });
+  });
+
+  it('H2-4: an override counts while it is in effect', async () => {
+    const end = new Date('2026-03-10T13:00:00.000Z');
+    await limits(
+      budget('a', '100'),
+      makeLimitOverride('t1', 'a', {
+        original_value: '100',
+        override_value: '200',
+        status: 'ACTIVE',
+        approved_at: NOW,
+        starts_at: NOW,
+        expires_at: end,
+      }),
+    );
+    await reserve(['a'], '150');
+    clock.set(new Date(end.getTime() - 1));
+    await reserve(['a'], '40');
+    expect((await window('a'))?.capCents).toBe('200');
+    clock.set(end);
+    expect(await failure(reserve(['a'], '1'))).toMatchObject({ details: { limitId: 'a', remaining: '0' } });
+    expect(await window('a')).toMatchObject({ capCents: '100', reservedCents: '190', remainingCents: '0' });
+  });
+
+  it.each([
+    ['not yet begun', { status: 'ACTIVE', starts_at: new Date(NOW.getTime() + 1) }],
+    ['approved, not active', { status: 'APPROVED', starts_at: NOW }],
+  ])('an override that is %s does not count', async (_, given) => {
+    await limits(
+      budget('a', '100'),
+      makeLimitOverride('t1', 'a', {
+        original_value: '100',
+        override_value: '200',
+        approved_at: NOW,
+        expires_at: new Date('2026-03-11T00:00:00.000Z'),
+        ...given,
+      }),
+    );
+    expect(await failure(reserve(['a'], '101'))).toMatchObject({ details: { limitId: 'a', remaining: '100' } });
+  });
+
+  it('of limits with as little left, the smaller id refuses, in byte order', async () => {
+    await limits(budget('é', '5'), budget('b', '5'), budget('Z', '5'), budget('a', '9'));
+    expect(await failure(reserve(['a', 'b', 'Z', 'é'], '6'))).toMatchObject({
+      details: { limitId: 'Z', remaining: '5' },
+    });
+  });
+
+  it('an amount of exactly what is left is granted, six decimals deep; zero always fits', async () => {
+    await limits(budget('a', '1'));
+    await reserve(['a'], '0.999999');
+    expect(await failure(reserve(['a'], '0.000002'))).toMatchObject({ details: { remaining: '0.000001' } });
+    await reserve(['a'], '0.000001');
+    expect((await reserve(['a'], '0')).amountCents).toBe('0');
+    expect(await window('a')).toMatchObject({ reservedCents: '1', remainingCents: '0' });
+  });
+
+  it('a limit that shrank below what it gave away refuses, with nothing left', async () => {
+    await limits(budget('a', '100'));
+    await reserve(['a'], '80');
+    await db.manager().query(`UPDATE limits SET max_value = 50 WHERE tenant_id = 't1' AND id = 'a'`);
+    expect(await failure(reserve(['a'], '1'))).toMatchObject({ details: { remaining: '0' } });
+    expect(await window('a')).toMatchObject({ capCents: '50', remainingCents: '0' });
+  });
+
+  it('a limit is hard here whatever its enforcement says, and holds no run to be known', async () => {
+    await limits(budget('a', '10', { enforcement: 'WARN' }));
+    await reserve(['a'], '10', { runId: 'never seen' });
+    expect(LimitExceededError.is(await failure(reserve(['a'], '1')))).toBe(true);
+  });
+
+  it('H2-7: limits that cannot be reserved against, and lists that are none', async () => {
+    await limits(
+      budget('theirs', '100', {}, 't2'),
+      budget('off', '100', { status: 'DISABLED' }),
+      budget('tokens', '100', { limit_type: 'TOKENS_DAY' }),
+      makeLimit('t1', { id: 'threshold' }),
+      budget('ok', '100'),
+    );
+    const missing = await failure(reserve(['ok', 'theirs'], '1'));
+    expect([LimitNotFoundError.is(missing), missing]).toEqual([
+      true,
+      expect.objectContaining({ details: { limitId: 'theirs' } }),
+    ]);
+    for (const id of ['off', 'tokens', 'threshold']) {
+      const error = await failure(reserve(['ok', id], '1'));
+      expect([InvalidArgumentError.is(error), error]).toEqual([
+        true,
+        expect.objectContaining({ details: { field: 'limitIds', reason: 'not_a_budget', limitId: id } }),
+      ]);
+    }
+    for (const ids of [['a', 'b', 'c', 'd', 'e'], ['ok', 'ok'], []])
+      expect(await failure(reserve(ids, '1'))).toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        details: { field: 'limitIds' },
+      });
+    expect(await ledger()).toEqual([0, 0]);
+  });
+});
+
+describe('replays', () => {
+  beforeEach(() => limits(budget('a', '100'), budget('b', '100')));
+
+  it('the same content is the first reservation, whatever its order, form and ttl', async () => {
+    const first = await reserve(['a', 'b'], '10', { idempotencyKey: 'k', runId: 'r' });
+    const again = await reserve(['b', 'a'], '10.00', { idempotencyKey: 'k', runId: 'r', ttlSeconds: 5 });
+    expect(again).toEqual({ ...first, duplicate: true });
+    expect(await reserved('a', 'b')).toEqual(['10', '10']);
+  });
+
+  it.each<[string, Partial<ReserveInput>]>([
+    ['another amount', { amountCents: '11' }],
+    ['another limit', { limitIds: ['a'] }],
+    ['a further limit', { limitIds: ['a', 'b', 'c'] }],
+    ['another run', { runId: 's' }],
+    ['no run', {}],
+  ])('%s is a conflict, and the first stands', async (_, given) => {
+    await limits(budget('c', '100'));
+    const { runId = 'r', ...rest } = given;
+    const first = await reserve(['a', 'b'], '10', { idempotencyKey: 'k', runId: 'r' });
+    const error = await failure(
+      driver.reserve('t1', {
+        ...ask(['a', 'b'], '10', { idempotencyKey: 'k', ...rest }),
+        ...(Object.keys(given).length === 0 ? {} : { runId }),
+      }),
+    );
+    expect([ConflictError.is(error), error]).toEqual([
+      true,
+      expect.objectContaining({ details: { reservationId: first.reservationId, reason: 'content' } }),
+    ]);
+    expect([await driver.fetchReservation('t1', first.reservationId), await reserved('a', 'b')]).toEqual([
+      first,
+      ['10', '10'],
+    ]);
+  });
+
+  it('is answered when the budget is exhausted, the limit disabled, the period over', async () => {
+    const first = await reserve(['a'], '100', { idempotencyKey: 'k' });
+    await db.manager().query(`UPDATE limits SET status = 'DISABLED'`);
+    clock.advance(40 * 86_400_000);
+    expect(await reserve(['a'], '100', { idempotencyKey: 'k' })).toEqual({ ...first, duplicate: true });
+  });
+
+  it('two tenants may use one key', async () => {
+    await limits(budget('a', '100', {}, 't2'));
+    await reserve(['a'], '10', { idempotencyKey: 'k' });
+    const theirs = await driver.reserve('t2', ask(['a'], '20', { idempotencyKey: 'k' }));
+    expect([theirs.duplicate, (await driver.fetchWindow('t2', 'a'))?.reservedCents]).toEqual([false, '20']);
+    expect(await reserved('a')).toEqual(['10']);
+  });
+});
+
+describe('reserveBatch', () => {
+  const items = (...amounts: readonly string[]) =>
+    amounts.map((amountCents, n) => ({ amountCents, idempotencyKey: `b-${n}` }));
+  const kinds = async (...amounts: readonly string[]): Promise<unknown> =>
+    (await driver.reserveBatch('t1', ['a'], items(...amounts))).map((outcome) =>
+      outcome.kind === 'refused' ? outcome.remaining : outcome.kind,
+    );
+
+  it('decides in the order of arrival; a refused item does not refuse a later, smaller one', async () => {
+    await limits(budget('a', '10'));
+    expect(await kinds('6', '7', '4', '1')).toEqual(['granted', '4', 'granted', '0']);
+    expect(await reserved('a')).toEqual(['10']);
+  });
+
+  it('answers stored keys where they stand, and counts nothing for them', async () => {
+    await limits(budget('a', '10'));
+    const first = await reserve(['a'], '6', { idempotencyKey: 'b-0' });
+    await reserve(['a'], '0.5', { idempotencyKey: 'b-2' });
+    const outcomes = await driver.reserveBatch('t1', ['a'], items('6', '3', '1', '0.5'));
+    expect(outcomes).toEqual([
+      { kind: 'duplicate', reservation: { ...first, duplicate: true } },
+      { kind: 'granted', reservation: expect.objectContaining({ amountCents: '3', duplicate: false }) },
+      { kind: 'conflict', reservationId: 'r-000002' },
+      { kind: 'granted', reservation: expect.objectContaining({ amountCents: '0.5' }) },
+    ]);
+    expect([await reserved('a'), Object.isFrozen(outcomes), outcomes.every((each) => Object.isFrozen(each))]).toEqual([
+      ['10'],
+      true,
+      true,
+    ]);
+  });
+
+  it('one statement for the largest batch', async () => {
+    await limits(budget('a', '100'), budget('b', '600'));
+    await reserve(['a', 'b'], '0');
+    const many = items(...Array.from({ length: 1000 }, (_, n) => (n % 2 === 0 ? '1' : '2')));
+    const sent = await captureStatements(db.manager(), async () => {
+      const outcomes = await driver.reserveBatch('t1', ['b', 'a'], many);
+      expect(outcomes.filter(({ kind }) => kind === 'granted')).toHaveLength(67);
+      expect(outcomes.at(-1)).toEqual({ kind: 'refused', limitId: 'a', remaining: '0' });
+    });
+    expect([sent.length, await reserved('a', 'b')]).toEqual([1, ['100', '100']]);
+  });
+
+  it('a limit that fails, fails the whole call; replays alone are answered all the same', async () => {
+    await limits(budget('a', '10'));
+    await reserve(['a'], '1', { idempotencyKey: 'b-0' });
+    await db.manager().query(`UPDATE limits SET status = 'DISABLED'`);
+    expect(await failure(driver.reserveBatch('t1', ['a'], items('1', '1')))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+    expect(await kinds('1')).toEqual(['duplicate']);
+    expect(await ledger()).toEqual([1, 1]);
+  });
+
+  it('a batch of replays waits for nobody: it takes no lock', async () => {
+    await limits(budget('a', '10'));
+    await kinds('1', '2');
+    await db.manager().query('SAVEPOINT s');
+    const [{ before }] = await db.manager().query(`SELECT xmax::text AS before FROM budget_windows`);
+    expect(await kinds('1', '2')).toEqual(['duplicate', 'duplicate']);
+    const [{ after }] = await db.manager().query(`SELECT xmax::text AS after FROM budget_windows`);
+    expect(after).toBe(before);
+  });
+});
+
+describe('settle, release and expire', () => {
+  beforeEach(() => limits(budget('a', '100'), budget('b', '100')));
+  const counters = async (id = 'a'): Promise<unknown> => {
+    const state = await window(id);
+    return [state?.reservedCents, state?.spentCents];
+  };
+
+  it('H2-5: a reservation is closed once, and its replay says how', async () => {
+    const { reservationId: id } = await reserve(['a', 'b'], '10', { idempotencyKey: 'k' });
+    const settled = await driver.settle('t1', id, '12.0');
+    expect(settled).toMatchObject({ status: 'SETTLED', settledCents: '12', amountCents: '10', duplicate: false });
+    expect(Object.isFrozen(settled)).toBe(true);
+    expect([await counters('a'), await counters('b')]).toEqual([
+      ['0', '12'],
+      ['0', '12'],
+    ]);
+    expect(await driver.settle('t1', id, '12')).toEqual({ ...settled, duplicate: true });
+    const error = await failure(driver.settle('t1', id, '11'));
+    expect([ConflictError.is(error), error]).toEqual([
+      true,
+      expect.objectContaining({ details: { reservationId: id, status: 'SETTLED', reason: 'status' } }),
+    ]);
+    expect(await driver.release('t1', id)).toBe(false);
+    expect(await reserve(['a', 'b'], '10', { idempotencyKey: 'k' })).toEqual({ ...settled, duplicate: true });
+    expect([await counters('a'), await counters('b')]).toEqual([
+      ['0', '12'],
+      ['0', '12'],
+    ]);
+  });
+
+  it('release gives the amount back once; what is released can not be settled', async () => {
+    const { reservationId: id } = await reserve(['a', 'b'], '10');
+    expect([await driver.release('t1', id), await driver.release('t1', id)]).toEqual([true, false]);
+    expect([await counters('a'), await counters('b')]).toEqual([
+      ['0', '0'],
+      ['0', '0'],
+    ]);
+    expect(await failure(driver.settle('t1', id, '10'))).toMatchObject({
+      code: 'CONFLICT',
+      details: { status: 'RELEASED' },
+    });
+    expect(await driver.fetchReservation('t1', id)).toMatchObject({ status: 'RELEASED', settledCents: null });
+  });
+
+  it('H2-6, on one connection: what nobody settles gives its reserve back, and may be settled late', async () => {
+    const { reservationId: id } = await reserve(['a'], '10', { ttlSeconds: 60 });
+    await reserve(['b'], '5', { ttlSeconds: 61 });
+    clock.advance(59_999);
+    expect(await driver.expireReservations(scope)).toBe(0);
+    clock.advance(1);
+    expect([await driver.expireReservations(scope), await driver.expireReservations(scope)]).toEqual([1, 0]);
+    expect([await counters('a'), await counters('b')]).toEqual([
+      ['0', '0'],
+      ['5', '0'],
+    ]);
+    expect(await driver.release('t1', id)).toBe(false);
+    expect(await driver.settle('t1', id, '7')).toMatchObject({
+      status: 'SETTLED',
+      settledCents: '7',
+      duplicate: false,
+    });
+    expect(await counters('a')).toEqual(['0', '7']);
+    expect(logger.entries[0]).toEqual({
+      level: 'info',
+      event: 'budget_reservations_expired',
+      fields: { reason: 'nightly', expired: 0 },
+    });
+  });
+
+  it('expires the longest over first, of all tenants, as many as asked for', async () => {
+    await limits(budget('a', '100', {}, 't2'));
+    const third = await reserve(['a', 'b'], '1', { ttlSeconds: 30 });
+    const first = await driver.reserve('t2', ask(['a'], '2', { ttlSeconds: 10 }));
+    const second = await reserve(['a'], '4', { ttlSeconds: 20 });
+    clock.advance(60_000);
+    expect(await driver.expireReservations(scope, 2)).toBe(2);
+    expect([
+      (await driver.fetchReservation('t2', first.reservationId))?.status,
+      (await driver.fetchReservation('t1', second.reservationId))?.status,
+      (await driver.fetchReservation('t1', third.reservationId))?.status,
+    ]).toEqual(['EXPIRED', 'EXPIRED', 'RESERVED']);
+    expect([await counters('a'), (await driver.fetchWindow('t2', 'a'))?.reservedCents]).toEqual([['1', '0'], '0']);
+    expect(await driver.expireReservations(scope, 2)).toBe(1);
+  });
+
+  it('a settle counts in the windows of its reserve, though the period is over', async () => {
+    const { reservationId: id } = await reserve(['a'], '10');
+    clock.set('2026-04-02T00:00:00.000Z');
+    await driver.settle('t1', id, '3');
+    expect(await counters('a')).toEqual(['0', '0']);
+    expect(await driver.fetchWindow('t1', 'a', NOW)).toMatchObject({ reservedCents: '0', spentCents: '3' });
+  });
+
+  it('a settle above the reserve counts in full, and the budget refuses what follows', async () => {
+    const { reservationId: id } = await reserve(['a'], '10');
+    await driver.settle('t1', id, '130');
+    expect(await window('a')).toMatchObject({ spentCents: '130', remainingCents: '0' });
+    expect(await failure(reserve(['a'], '0.000001'))).toMatchObject({ details: { limitId: 'a', remaining: '0' } });
+  });
+
+  it('each call is one statement', async () => {
+    const { reservationId: id } = await reserve(['a', 'b'], '10');
+    const { reservationId: other } = await reserve(['a', 'b'], '10');
+    for (const work of [
+      () => driver.settle('t1', id, '1'),
+      () => driver.release('t1', other),
+      () => driver.expireReservations(scope),
+      () => driver.fetchReservation('t1', id),
+      () => driver.fetchWindow('t1', 'a'),
+    ])
+      expect(await captureStatements(db.manager(), work)).toHaveLength(1);
+  });
+
+  it('what is missing or another tenant’s is not found', async () => {
+    const { reservationId: id } = await reserve(['a'], '10');
+    for (const [tenant, reservation] of [
+      ['t1', 'nothing'],
+      ['t2', id],
+    ] as const) {
+      expect(NotFoundError.is(await failure(driver.settle(tenant, reservation, '1')))).toBe(true);
+      expect(await driver.release(tenant, reservation)).toBe(false);
+      expect(await driver.fetchReservation(tenant, reservation)).toBeNull();
+    }
+    expect(await driver.fetchWindow('t2', 'a')).toBeNull();
+    expect(await counters('a')).toEqual(['10', '0']);
+  });
+});
+
+describe('fetchWindow', () => {
+  it('of a budget that nobody has used: zeros; of no budget in cents: null', async () => {
+    await limits(
+      budget('a', '100'),
+      budget('off', '7', { status: 'DISABLED' }),
+      budget('tokens', '100', { limit_type: 'TOKENS_DAY' }),
+      makeLimit('t1', { id: 'threshold' }),
+    );
+    const state = await window('a');
+    expect(state).toEqual({
+      windowStart: MONTH,
+      capCents: '100',
+      reservedCents: '0',
+      spentCents: '0',
+      remainingCents: '100',
+    });
+    expect([Object.isFrozen(state), (await window('off'))?.capCents]).toEqual([true, '7']);
+    expect([await window('tokens'), await window('threshold'), await window('none')]).toEqual([null, null, null]);
+  });
+});

@@ -1,0 +1,221 @@
+import type { LimitsReadDriver } from '@hoc/controls/drivers';
+import {
+  type LimitCheckContext,
+  type LimitCheckKind,
+  LimitCheckRequest,
+  type LimitCheckResponse,
+  type LimitCheckResult,
+  type LimitsFilter,
+  type LimitSummary,
+  type MessageCode,
+  type OverridesInEffectPort,
+  type SimulationDecision,
+} from '@hoc/controls/schemas';
+import {
+  addDecimal,
+  assertTenantId,
+  compareDecimal,
+  type DecimalString,
+  deepFreeze,
+  divideDecimal,
+  multiplyDecimal,
+  noopLogger,
+  PAGE_LIMIT_MAX,
+  type ReadDeps,
+  subtractDecimal,
+  toDecimalString,
+  toMoney,
+  UnavailableError,
+  validateOrThrow,
+  ZERO_DECIMAL,
+} from '@hoc/shared/kernel';
+
+/** Limit ids of one question for overrides. */
+const OVERRIDE_IDS_MAX = 1000;
+/** From which part of a limit on it is said to be approached. */
+const NEAR = toDecimalString('0.8');
+const HUNDRED = toDecimalString(100);
+
+/**
+ * Whether something may happen, asked before it does: every limit of the kind that applies is compared with what is used
+ * and what is estimated, and the worst answer counts. Reads only, decides by the limits and overrides as they stand; it
+ * reserves nothing. Where a tenant has more than 200 limits of the kind they are read in pages: in a REPEATABLE READ
+ * transaction they are of one snapshot. The answer is frozen.
+ */
+export class LimitCheckEngine {
+  constructor(
+    private readonly limits: Pick<LimitsReadDriver, 'fetchLimits'>,
+    private readonly overrides: OverridesInEffectPort,
+    private readonly deps: ReadDeps,
+  ) {}
+
+  /**
+   * The decision. A database that doesn't answer blocks, with reason UNAVAILABLE: it is no error of this call.
+   * @throws TenantScopeError, InvalidArgumentError for a bad request
+   */
+  async check(tenantId: string, request: LimitCheckRequest): Promise<LimitCheckResponse> {
+    const tenant = assertTenantId(tenantId);
+    const asked = toQuestion(validateOrThrow(LimitCheckRequest, request));
+    try {
+      const applying = await this.limitsOf(tenant, asked);
+      const overrides = await this.overridesOf(tenant, applying);
+      return toResponse(applying.map((limit) => checkOf(limit, asked, overrides.get(limit.limitId))));
+    } catch (error) {
+      if (!UnavailableError.is(error)) throw error;
+      (this.deps.logger ?? noopLogger).warn('limit_check_unavailable', { kind: asked.kind });
+      return UNAVAILABLE;
+    }
+  }
+
+  private async limitsOf(tenantId: string, { kind, context }: Question): Promise<readonly LimitSummary[]> {
+    const applying = new Map<string, LimitSummary>();
+    let cursor: string | null = null;
+    do {
+      const page: { readonly limit: number; readonly cursor?: string } =
+        cursor === null ? { limit: PAGE_LIMIT_MAX } : { limit: PAGE_LIMIT_MAX, cursor };
+      const found = await this.limits.fetchLimits(tenantId, FILTERS[kind], page);
+      for (const limit of found.items) if (applies(limit, context)) applying.set(limit.limitId, limit);
+      cursor = found.nextCursor;
+    } while (cursor !== null);
+    return [...applying.values()];
+  }
+
+  private async overridesOf(tenantId: string, limits: readonly LimitSummary[]): Promise<ReadonlyMap<string, Override>> {
+    const ids = limits.map(({ limitId }) => limitId);
+    const found = new Map<string, Override>();
+    for (let start = 0; start < ids.length; start += OVERRIDE_IDS_MAX) {
+      const some = ids.slice(start, start + OVERRIDE_IDS_MAX);
+      for (const [id, override] of await this.overrides.fetchOverridesInEffect(tenantId, some)) found.set(id, override);
+    }
+    return found;
+  }
+}
+
+/** A checked request, of which the caller's own changes change nothing. */
+interface Question {
+  readonly kind: LimitCheckKind;
+  readonly estimated: DecimalString;
+  readonly used: ReadonlyMap<string, DecimalString>;
+  readonly context: LimitCheckContext;
+}
+
+const toQuestion = ({ kind, estimated, currentUsage = {}, context = {} }: LimitCheckRequest): Question => ({
+  kind,
+  estimated: toMoney(estimated, 'estimated'),
+  used: new Map(Object.entries(currentUsage).map(([id, amount]) => [id, toMoney(amount, 'currentUsage')])),
+  context,
+});
+
+interface Override {
+  readonly overrideId: string;
+  readonly overrideValue: DecimalString;
+}
+
+const FILTERS: Readonly<Record<LimitCheckKind, LimitsFilter>> = Object.freeze({
+  cost: Object.freeze({ category: 'BUDGET', status: 'ACTIVE', limitType: 'COST_*' }),
+  tokens: Object.freeze({ category: 'RATE', status: 'ACTIVE', limitType: 'TOKENS_*' }),
+  requests: Object.freeze({ category: 'RATE', status: 'ACTIVE', limitType: 'REQUESTS_*' }),
+});
+
+function applies({ scope, scopeId }: LimitSummary, context: LimitCheckContext): boolean {
+  if (scope === 'GLOBAL' || scope === 'TENANT') return true;
+  const id = { PROJECT: context.projectId, AGENT: context.agentId, PROVIDER: context.providerId }[scope];
+  return id !== undefined && id === scopeId;
+}
+
+function checkOf(limit: LimitSummary, asked: Question, override: Override | undefined): LimitCheckResult {
+  const { limitId, limitType, name, enforcement, maxValue } = limit;
+  // A limit that was raised above its override since stands as it is: an override never makes it worse.
+  const raised = override !== undefined && compareDecimal(override.overrideValue, maxValue) > 0;
+  const limitValue = raised ? override.overrideValue : maxValue;
+  const currentValue = asked.used.get(limitId) ?? ZERO_DECIMAL;
+  const projectedValue = addDecimal(currentValue, asked.estimated);
+  return {
+    limitId,
+    limitType,
+    limitName: name,
+    currentValue,
+    limitValue,
+    projectedValue,
+    enforcement,
+    ...verdict(limit, asked.kind, projectedValue, limitValue),
+    overrideId: raised ? override.overrideId : null,
+  };
+}
+
+function verdict(
+  { enforcement, resetPeriod }: LimitSummary,
+  kind: LimitCheckKind,
+  projected: DecimalString,
+  limit: DecimalString,
+): Pick<LimitCheckResult, 'decision' | 'messageCode'> {
+  if (compareDecimal(projected, limit) > 0) {
+    const warns = enforcement === 'WARN' || enforcement === 'ALERT';
+    return { decision: warns ? 'WARN' : 'BLOCK', messageCode: exceeded(kind, resetPeriod) };
+  }
+  if (compareDecimal(projected, multiplyDecimal(limit, NEAR)) > 0)
+    return { decision: 'WARN', messageCode: 'LIMIT_APPROACHING' };
+  return { decision: 'ALLOW', messageCode: null };
+}
+
+function exceeded(kind: LimitCheckKind, resetPeriod: LimitSummary['resetPeriod']): MessageCode {
+  if (kind !== 'cost') return 'RATE_LIMIT_EXCEEDED';
+  if (resetPeriod === 'DAILY') return 'DAILY_COST_BUDGET_EXCEEDED';
+  return resetPeriod === 'MONTHLY' ? 'MONTHLY_COST_BUDGET_EXCEEDED' : 'POLICY_LIMIT_BREACHED';
+}
+
+function toResponse(checks: readonly LimitCheckResult[]): LimitCheckResponse {
+  const blocking = checks.filter(({ decision }) => decision === 'BLOCK').sort(byRoom)[0];
+  const warnings = checks.flatMap(({ decision, limitId, limitType, messageCode, projectedValue, limitValue }) =>
+    decision === 'WARN' && messageCode !== null
+      ? [{ limitId, limitType, messageCode, currentPercent: percentOf(projectedValue, limitValue) }]
+      : [],
+  );
+  return deepFreeze({
+    decision: worst(blocking !== undefined, warnings.length > 0),
+    blockingLimitId: blocking?.limitId ?? null,
+    blockingLimitType: blocking?.limitType ?? null,
+    blockingMessageCode: blocking?.messageCode ?? null,
+    warnings,
+    headroom: headroomOf(checks),
+    checks,
+    overridesApplied: checks.flatMap(({ overrideId }) => overrideId ?? []),
+    reason: checks.length === 0 ? 'NO_LIMITS' : 'EVALUATED',
+  });
+}
+
+const UNAVAILABLE: LimitCheckResponse = deepFreeze({
+  decision: 'BLOCK',
+  blockingLimitId: null,
+  blockingLimitType: null,
+  blockingMessageCode: null,
+  warnings: [],
+  headroom: null,
+  checks: [],
+  overridesApplied: [],
+  reason: 'UNAVAILABLE',
+});
+
+function worst(blocks: boolean, warns: boolean): SimulationDecision {
+  if (blocks) return 'BLOCK';
+  return warns ? 'WARN' : 'ALLOW';
+}
+
+/** The least room first; of equals the smaller id, in byte order as everywhere. */
+function byRoom(a: LimitCheckResult, b: LimitCheckResult): number {
+  const [left, right] = [a, b].map((check) => subtractDecimal(check.limitValue, check.projectedValue));
+  const order = compareDecimal(left ?? ZERO_DECIMAL, right ?? ZERO_DECIMAL);
+  return order === 0 ? Buffer.compare(Buffer.from(a.limitId), Buffer.from(b.limitId)) : order;
+}
+
+function headroomOf(checks: readonly LimitCheckResult[]): DecimalString | null {
+  const rooms = checks.map(({ limitValue, currentValue }) => subtractDecimal(limitValue, currentValue));
+  const [first, ...others] = rooms;
+  if (first === undefined) return null;
+  const least = others.reduce((a, b) => (compareDecimal(b, a) < 0 ? b : a), first);
+  return compareDecimal(least, ZERO_DECIMAL) < 0 ? ZERO_DECIMAL : least;
+}
+
+/** Half up to 2 decimals. */
+const percentOf = (value: DecimalString, of: DecimalString): number | null =>
+  of === ZERO_DECIMAL ? null : Number(divideDecimal(multiplyDecimal(value, HUNDRED), of, 2));
