@@ -124,7 +124,8 @@ export class BudgetReservationDriver implements BudgetReservationPort {
   async release(tenantId: string, reservationId: string): Promise<boolean> {
     const tenant = assertTenantId(tenantId);
     const id = assertId(reservationId, 'reservationId');
-    return (await guarded(() => runOne(this.manager, RELEASE, [tenant, id, this.now()]))) !== null;
+    const row = await guarded(() => runOne(this.manager, RELEASE, [tenant, id, this.now()]));
+    return row?.status === 'RESERVED';
   }
 
   /**

@@ -6,7 +6,7 @@ import { useFreshDatabase, waitFor } from '@hoc/testkit';
 import type { DataSource, EntityManager } from 'typeorm';
 import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.driver';
 
-const REPETITIONS = 5;
+const REPETITIONS = 3;
 const NOW = new Date('2026-03-10T12:00:00.000Z');
 const NEXT_DAY = new Date('2026-03-11T12:00:00.000Z');
 const scope = systemScope('test');
@@ -109,7 +109,7 @@ it('30 failing reports: one incident, counter 30', async () => {
 
 it('32 checks at the instant of expiry, half of them read-only: all answer false, one recovers', async () => {
   const sources = await opened(32);
-  for (let repetition = 0; repetition < 3; repetition += 1) {
+  for (let repetition = 0; repetition < REPETITIONS; repetition += 1) {
     await openBreaker();
     const options = { at: NEXT_DAY, readOnly: (n: number) => n % 2 === 0 };
     const answers = await atOnce(sources, (breaker) => breaker.isDisabled(), options);

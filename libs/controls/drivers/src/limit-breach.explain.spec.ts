@@ -27,7 +27,7 @@ beforeAll(async () => {
     await m.query(
       `INSERT INTO limit_overrides (tenant_id, id, limit_id, original_value, override_value, status, duration_hours,
          requested_at, approved_at, starts_at, expires_at, requested_by, reason)
-       SELECT tenant_id, id || '-' || status, id, 100, 200, status, 2, at, at, at, at + interval '2 hours', 'ann', 'a campaign of the day'
+       SELECT tenant_id, id || '-' || o.status, id, 100, 200, o.status, 2, at, at, at, at + interval '2 hours', 'ann', 'a campaign of the day'
        FROM limits, (VALUES ('ACTIVE', interval '1 hour'), ('EXPIRED', interval '1 day')) AS o(status, ago),
          LATERAL (SELECT $1::timestamptz - ago AS at) AS a`,
       [NOW.toISOString()],

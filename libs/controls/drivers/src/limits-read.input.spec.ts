@@ -1,5 +1,4 @@
 import { entities, migrations } from '@hoc/controls/models';
-import type { LimitDetail } from '@hoc/controls/schemas';
 import { encodeCursor, filterFingerprint, HocError, type Page, type PageRequest } from '@hoc/shared/kernel';
 import { entities as shared, migrations as sharedMigrations } from '@hoc/shared/models';
 import { type Columns, fixedClock, makeLimit, makeLimitBreach, makeRun, makeTenant } from '@hoc/shared/testing';
@@ -12,8 +11,21 @@ let driver: LimitsReadDriver;
 
 beforeEach(async () => {
   driver = getLimitsReadDriver(db.manager(), { clock });
-  await insertRows(db.manager(), makeTenant({ id: 't1' }), makeTenant({ id: 't2' }), ...rowsOf('t1', '1000'));
+  await insertRows(db.manager(), makeTenant({ id: 't1' }), makeTenant({ id: 't2' }), ...rowsOf('t1', '1000'), VERIFIED);
 });
+
+/** The verification of one limit of one tenant. */
+const VERIFIED: BuiltRow = {
+  table: 'limit_integrity',
+  row: {
+    tenant_id: 't1',
+    id: 'i',
+    limit_id: 'B',
+    integrity_status: 'FAILED',
+    integrity_score: 0,
+    computed_at: clock.now(),
+  },
+};
 
 /** Two budgets, the newer one breached twice by run `r`. */
 function rowsOf(tenant: string, max_value: string): readonly BuiltRow[] {
@@ -25,17 +37,6 @@ function rowsOf(tenant: string, max_value: string): readonly BuiltRow[] {
     budget('B'),
     makeLimitBreach(tenant, 'B', { id: 'b1', run_id: 'r', limit_value: max_value }),
     makeLimitBreach(tenant, 'B', { id: 'b2', run_id: 'r', limit_value: max_value }),
-    {
-      table: 'limit_integrity',
-      row: {
-        tenant_id: tenant,
-        id: 'i',
-        limit_id: 'B',
-        integrity_status: 'FAILED',
-        integrity_score: 0,
-        computed_at: clock.now(),
-      },
-    },
   ];
 }
 
@@ -59,7 +60,7 @@ async function refusal(work: () => Promise<unknown>): Promise<readonly [string, 
 const CALLS: readonly [string, (tenant: string) => Promise<unknown>][] = [
   ['fetchLimits', (tenant) => driver.fetchLimits(tenant)],
   ['countLimits', (tenant) => driver.countLimits(tenant)],
-  ['fetchLimitById', (tenant) => driver.fetchLimitById(tenant, 'A')],
+  ['fetchLimitById', (tenant) => driver.fetchLimitById(tenant, 'B')],
   ['fetchBudgetLimits', (tenant) => driver.fetchBudgetLimits(tenant)],
   ['fetchLimitBreachesForRun', (tenant) => driver.fetchLimitBreachesForRun(tenant, 'r')],
 ];
@@ -211,10 +212,9 @@ it('law 12: a tenant with the same ids everywhere changes nothing, and sees its 
     ['B', '7', 2],
     ['A', '7', 1],
   ]);
-  expect((await driver.fetchLimitById('t2', 'A')) satisfies LimitDetail | null).toMatchObject({
-    breachCount30d: 1,
-    integrityStatus: null,
-  });
+  expect(theirs.items.map(({ integrityStatus }) => integrityStatus)).toEqual([null, null]);
+  expect(await driver.fetchLimitById('t2', 'B')).toMatchObject({ breachCount30d: 2, integrityStatus: null });
+  expect(await driver.fetchLimitById('t1', 'B')).toMatchObject({ breachCount30d: 2, integrityStatus: 'FAILED' });
   expect((await driver.fetchLimitBreachesForRun('t2', 'r')).items.map(({ thresholdValue }) => thresholdValue)).toEqual([
     '7',
     '7',

@@ -11,7 +11,7 @@ import {
   StackingAbuseError,
 } from './override.driver';
 
-const RUNS = 60;
+const RUNS = 50;
 const START = new Date('2026-03-10T12:00:00.000Z').getTime();
 const HOUR = 3_600_000;
 const LIMITS = Array.from({ length: 8 }, (_, n) => `l${n}`);
@@ -32,7 +32,8 @@ type Step =
   | { readonly kind: 'request'; readonly limit: number; readonly hours: number; readonly ahead: number | null }
   | { readonly kind: 'approve'; readonly which: number; readonly hours: number | null }
   | { readonly kind: 'reject' | 'cancel'; readonly which: number }
-  | { readonly kind: 'expire' | 'activate' }
+  | { readonly kind: 'expire' }
+  | { readonly kind: 'activate' }
   | { readonly kind: 'wait'; readonly ms: number };
 const which = fc.integer({ min: 0, max: 30 });
 const hours = fc.integer({ min: 1, max: 3 });
@@ -48,13 +49,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('approve' as const), which, hours: fc.option(hours) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('reject' as const, 'cancel' as const), which }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('expire' as const, 'activate' as const) }) },
+  { weight: 2, arbitrary: fc.constantFrom({ kind: 'expire' as const }, { kind: 'activate' as const }) },
   {
     weight: 3,
     arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(1, HOUR - 1, HOUR, HOUR + 1) }),
   },
 );
-const steps = fc.array(step, { minLength: 5, maxLength: 30 });
+const steps = fc.array(step, { minLength: 5, maxLength: 20 });
 
 /** The property on no overrides, at the same instant, each time. */
 const law = (holds: (taken: readonly Step[]) => Promise<void>): Promise<void> =>
@@ -269,6 +270,7 @@ it('law 12: what another tenant does with the same limits changes nothing', () =
       ids = [];
       await db.manager().query('SAVEPOINT play');
       const said: unknown[] = [];
+      const model = new Model();
       const others = getLimitOverrideService(db.manager(), { clock, ids: sequentialIds('o') });
       for (const each of taken) {
         if (disturbed && each.kind === 'request')
@@ -279,7 +281,7 @@ it('law 12: what another tenant does with the same limits changes nothing', () =
               'eve',
             )
             .catch((error: unknown) => expect(LimitOverrideServiceError.is(error)).toBe(true));
-        const [came] = await take('t', each, new Model());
+        const [came] = await take('t', each, model);
         if (each.kind !== 'expire') said.push(came);
       }
       const result = [said, await readable()];

@@ -4,6 +4,7 @@ import {
   type RecoveryScopeRequest,
   SCOPE_ATTEMPTS_MAX,
   SCOPE_COST_DEFAULT,
+  SCOPE_EXPIRY_DEFAULT,
   SCOPE_EXPIRY_MAX,
   SCOPE_TTL_DEFAULT,
   type ScopeConsumption,
@@ -186,7 +187,7 @@ export class ScopeStore {
    * @throws TenantScopeError without a scope
    * @see scoped_execution.py, ScopeStore.cleanup_expired
    */
-  async cleanupExpired(scope: SystemScope, limit: number = SCOPE_EXPIRY_MAX / 10): Promise<number> {
+  async cleanupExpired(scope: SystemScope, limit: number = SCOPE_EXPIRY_DEFAULT): Promise<number> {
     const { reason } = assertSystemScope(scope);
     const most = assertInt(limit, 'limit', 1, SCOPE_EXPIRY_MAX);
     const values = [this.deps.clock.now().toISOString(), most];

@@ -119,6 +119,20 @@ describe('consumeScope', () => {
     });
   });
 
+  it('a caller whose patience ends gets UnavailableError, and nothing is written', async () => {
+    const holder = await pool(1);
+    const [other] = await db.connections(1, { max: 1, options: '-c lock_timeout=100' });
+    const scopeId = await open({ maxAttempts: 2 });
+    await holder.transaction(async (manager) => {
+      await on(manager).consumeScope('t-a', { scopeId, action: 'retry', incidentId: 'inc' });
+      await expect(consume(other as DataSource, scopeId)).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+        retryable: true,
+      });
+    });
+    expect((await stored(scopeId)).attemptsUsed).toBe(1);
+  });
+
   it('a caller that waited past the end of the scope is too late', async () => {
     const [holder, waiter] = (await db.connections(2, { max: 1 })) as [DataSource, DataSource];
     const scopeId = await open({ maxAttempts: 2, ttlSeconds: 60 });

@@ -1,3 +1,4 @@
+import type { LimitOverrideService, LimitsReadDriver } from '@hoc/controls/drivers';
 import {
   type LimitCheckRequest,
   type LimitCheckResponse,
@@ -101,6 +102,12 @@ const cost = (estimated: string, currentUsage: Readonly<Record<string, string>> 
 const X = budget('X', '1000');
 const Y = budget('Y', '500', { enforcement: 'WARN' });
 
+it('takes the drivers as they are', () => {
+  const taken: (limits: LimitsReadDriver, overrides: LimitOverrideService) => LimitCheckEngine = (limits, overrides) =>
+    new LimitCheckEngine(limits, overrides, { clock });
+  expect(taken).toBeInstanceOf(Function);
+});
+
 describe('check', () => {
   it('F38: one near its limit, one over it that only warns', async () => {
     const answer = await check([X, Y], cost('100', { X: '850', Y: '490' }));
@@ -165,9 +172,10 @@ describe('check', () => {
     });
     expect(over.checks[0]).toMatchObject({ limitValue: '1250', projectedValue: '1250.000001' });
   });
-  it('four fifths of a limit allow; the least bit more warns', async () => {
+  it('four fifths of a limit allow; the least bit more warns; nobody has less than no room', async () => {
     expect(await check([X], cost('800'))).toMatchObject({ decision: 'ALLOW', headroom: '1000' });
     expect((await check([X], cost('800'))).checks[0]?.messageCode).toBeNull();
+    expect(await check([X], cost('0', { X: '1500' }))).toMatchObject({ decision: 'BLOCK', headroom: '0' });
     expect(await check([X], cost('800.000001'))).toMatchObject({ decision: 'WARN' });
   });
   it('a warning before a block does not hide it: the worst counts', async () => {

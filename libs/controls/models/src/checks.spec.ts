@@ -47,6 +47,14 @@ const texts = (max: number, min = 0): Case => ({
   passed: [['a'], numbered(max), ['é'.repeat(100)], ...(min > 0 ? [] : [[]])].map((each) => arrayOf(...each)),
 });
 const settled = { status: 'SETTLED', settled_amount: '1', closed_at: AFTER };
+const resolved = { resolved: true, resolved_at: AFTER };
+const told = { alert_sent: true, alert_sent_at: AFTER };
+/** The lengths of a text that only stands in rows of a certain kind. */
+const within = (kind: Columns, column: string, min: number, max: number): Case => {
+  const { refused, passed } = text(min, max);
+  const all = (values: readonly unknown[]): Columns[] => values.map((value) => ({ ...kind, [column]: value }));
+  return { refused: all(refused), passed: all(passed) };
+};
 const open = { disabled: true, incident_id: 'i', opened_at: AT };
 
 /** By table, then by what follows `ck_<table>_`. Spelled out: the lists and bounds are those of the specification. */
@@ -114,46 +122,21 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
         { resolution_notes: 'repaired' },
         { resolved: true, resolved_by: 'jo', resolution_notes: 'repaired' },
       ],
-      passed: [
-        {},
-        { resolved: true, resolved_at: AFTER },
-        { resolved: true, resolved_at: AFTER, resolved_by: 'jo', resolution_notes: 'repaired' },
-      ],
+      passed: [{}, resolved, { ...resolved, resolved_by: 'jo', resolution_notes: 'repaired' }],
     },
-    resolved_by: {
-      refused: [{ resolved: true, resolved_at: AFTER, resolved_by: x(129) }],
-      passed: [{ resolved: true, resolved_at: AFTER, resolved_by: x(128) }],
-    },
-    resolution_notes: {
-      refused: [{ resolved: true, resolved_at: AFTER, resolution_notes: x(1001) }],
-      passed: [{ resolved: true, resolved_at: AFTER, resolution_notes: x(1000) }],
-    },
+    resolved_by: within(resolved, 'resolved_by', 0, 128),
+    resolution_notes: within(resolved, 'resolution_notes', 0, 1000),
     alert_sent: {
       refused: [{ alert_sent: true }, { alert_sent_at: AFTER }, { alert_response: 'ok' }],
-      passed: [
-        { alert_sent: true, alert_sent_at: AFTER },
-        { alert_sent: true, alert_sent_at: AFTER, alert_response: '' },
-      ],
+      passed: [{}, told, { ...told, alert_response: '' }],
     },
-    alert_response: {
-      refused: [{ alert_sent: true, alert_sent_at: AFTER, alert_response: x(501) }],
-      passed: [{ alert_sent: true, alert_sent_at: AFTER, alert_response: x(500) }],
-    },
+    alert_response: within(told, 'alert_response', 0, 500),
   },
   costsim_cb_state: {
     name: id,
-    incident_id: {
-      refused: ['', x(101)].map((incident_id) => ({ ...open, incident_id })),
-      passed: ['x', x(100)].map((incident_id) => ({ ...open, incident_id })),
-    },
-    disabled_by: {
-      refused: ['', x(129)].map((disabled_by) => ({ ...open, disabled_by })),
-      passed: ['x', x(128)].map((disabled_by) => ({ ...open, disabled_by })),
-    },
-    disabled_reason: {
-      refused: ['', x(501)].map((disabled_reason) => ({ ...open, disabled_reason })),
-      passed: ['x', x(500)].map((disabled_reason) => ({ ...open, disabled_reason })),
-    },
+    incident_id: within(open, 'incident_id', 1, 100),
+    disabled_by: within(open, 'disabled_by', 1, 128),
+    disabled_reason: within(open, 'disabled_reason', 1, 500),
     consecutive_failures: atLeast(0),
     open: {
       refused: [

@@ -45,7 +45,9 @@ export const SCOPE_ATTEMPTS_MAX = 1000;
 export const SCOPE_ACTIONS_MAX = 20;
 /** Agents that one scope, or one action, names at most. */
 export const SCOPE_AGENTS_MAX = 100;
-/** Scopes that one call of `cleanupExpired` marks at most, and by default a tenth of it. */
+/** Scopes that one call of `cleanupExpired` marks when nobody says. */
+export const SCOPE_EXPIRY_DEFAULT = 1000;
+/** Scopes that one call of `cleanupExpired` marks at most. */
 export const SCOPE_EXPIRY_MAX = 10_000;
 /** Milliseconds that a recovery action may take when nobody says. */
 export const RECOVERY_TIMEOUT_DEFAULT = 30_000;

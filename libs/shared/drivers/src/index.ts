@@ -1,5 +1,6 @@
 export { readInstant } from './column-types';
 export type { DriverManager } from './driver-manager';
+export { frozenWith } from './frozen-with';
 export { guarded } from './guarded';
 export { type KeysetList, keysetPage, type KeysetRequest, keysetRequest, type PositionType } from './keyset';
 export { pgErrorToHocError } from './pg-error';

@@ -14,7 +14,7 @@ import {
   RUN_TERMINATION_REASONS,
   toSafeInteger,
 } from '@hoc/shared/kernel';
-import { storedValue } from '@hoc/shared/drivers';
+import { frozenWith, storedValue } from '@hoc/shared/drivers';
 import type { PolicyColumns } from './policy-context.query';
 import { toPolicyContext } from './policy-context.rows';
 import type { RunDetailColumns, RunSummaryColumns } from './run-columns.query';
@@ -22,11 +22,10 @@ import type { RunDetailColumns, RunSummaryColumns } from './run-columns.query';
 export const toRunSummary = (row: RunSummaryColumns): RunSummaryRow => Object.freeze(summary(row));
 
 export const toRunWithPolicy = (row: RunSummaryColumns & PolicyColumns): RunWithPolicyRow =>
-  Object.freeze({ ...summary(row), policyContext: toPolicyContext(row) });
+  frozenWith(summary(row), { policyContext: toPolicyContext(row) });
 
 export const toRunDetail = (row: RunDetailColumns): RunDetailRow =>
-  Object.freeze({
-    ...summary(row),
+  frozenWith(summary(row), {
     agentId: row.agent_id,
     actorType: storedValue(row.actor_type, ACTOR_TYPES, 'actorType'),
     actorId: row.actor_id,

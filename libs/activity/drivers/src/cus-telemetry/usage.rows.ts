@@ -17,7 +17,7 @@ import {
   toIsoDate,
   toSafeInteger,
 } from '@hoc/shared/kernel';
-import { storedValue } from '@hoc/shared/drivers';
+import { frozenWith, storedValue } from '@hoc/shared/drivers';
 import type { DailyRow, DiscrepancyRow } from './daily.query';
 import type { IntegrationColumns, IntegrationSumsRow, ModelSumsRow, SumsRow, UsageColumns } from './usage-read.query';
 
@@ -42,17 +42,17 @@ export function toUsageRow(row: UsageColumns): UsageRow {
   });
 }
 
-export function toSummaryRow(row: SumsRow): UsageSummaryRow {
-  return Object.freeze({
-    totalCalls: toSafeInteger(row.calls, 'totalCalls'),
-    totalTokensIn: toSafeInteger(row.tokens_in, 'totalTokensIn'),
-    totalTokensOut: toSafeInteger(row.tokens_out, 'totalTokensOut'),
-    totalCostCents: fromPgNumeric(row.cost, 'totalCostCents'),
-    avgLatencyMs: average(row),
-    errorCount: toSafeInteger(row.errors, 'errorCount'),
-    blockedCount: toSafeInteger(row.blocked, 'blockedCount'),
-  });
-}
+export const toSummaryRow = (row: SumsRow): UsageSummaryRow => Object.freeze(summary(row));
+
+const summary = (row: SumsRow): UsageSummaryRow => ({
+  totalCalls: toSafeInteger(row.calls, 'totalCalls'),
+  totalTokensIn: toSafeInteger(row.tokens_in, 'totalTokensIn'),
+  totalTokensOut: toSafeInteger(row.tokens_out, 'totalTokensOut'),
+  totalCostCents: fromPgNumeric(row.cost, 'totalCostCents'),
+  avgLatencyMs: average(row),
+  errorCount: toSafeInteger(row.errors, 'errorCount'),
+  blockedCount: toSafeInteger(row.blocked, 'blockedCount'),
+});
 
 export function toIntegrationUsageRow(row: IntegrationSumsRow): IntegrationUsageRow {
   return Object.freeze({
@@ -79,16 +79,15 @@ export function toModelUsageRow(row: ModelSumsRow): ModelUsageRow {
 }
 
 export function toDailyRaw(row: SumsRow & { readonly integration_id: string }): DailyAggregateRaw {
-  return Object.freeze({
+  return frozenWith(summary(row), {
     integrationId: row.integration_id,
-    ...toSummaryRow(row),
     latencyTotalMs: toSafeInteger(row.latency_total, 'latencyTotalMs'),
     latencyCount: toSafeInteger(row.latency_count, 'latencyCount'),
   });
 }
 
 export function toDailyRow(row: DailyRow): DailyAggregateRow {
-  return Object.freeze({ date: toIsoDate(row.date), ...toDailyRaw(row) });
+  return frozenWith({ date: toIsoDate(row.date) }, toDailyRaw(row));
 }
 
 export function toDiscrepancy({ date, integration_id, stored: s, counted: c }: DiscrepancyRow): DailyDiscrepancy {

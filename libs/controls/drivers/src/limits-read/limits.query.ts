@@ -100,7 +100,7 @@ export const LIMIT_BY_ID: Statement<LimitDetailColumns> = statement(
   `SELECT ${COLUMNS}, i.integrity_status, i.integrity_score, n.last_breached_at, n.breach_count, l.description,
      l.consequence, l.measurement_window_seconds, l.params, l.version, l.updated_at
    FROM limits l
-   JOIN limit_integrity i ON i.tenant_id = $1 AND i.limit_id = l.id
+   LEFT JOIN limit_integrity i ON i.tenant_id = $1 AND i.limit_id = l.id
    CROSS JOIN LATERAL (
      SELECT count(*) AS breach_count, max(b.breached_at) AS last_breached_at FROM ${breachesOf('l.id', '$3', '$4')}
    ) AS n

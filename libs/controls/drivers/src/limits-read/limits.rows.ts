@@ -13,7 +13,7 @@ import {
   RESET_PERIODS,
 } from '@hoc/controls/schemas';
 import { deepFreeze, fromPgNumeric, toSafeInteger } from '@hoc/shared/kernel';
-import { storedValue } from '@hoc/shared/drivers';
+import { frozenWith, storedValue } from '@hoc/shared/drivers';
 import type { BudgetColumns, LimitColumns, LimitDetailColumns, RunBreachColumns } from './limits.query';
 
 /** @throws DataIntegrityError for a value that this version doesn't know */
@@ -21,12 +21,11 @@ export const toLimitSummary = (row: LimitColumns): LimitSummary => Object.freeze
 
 /** @throws DataIntegrityError for a value that this version doesn't know */
 export const toLimitDetail = (row: LimitDetailColumns): LimitDetail =>
-  deepFreeze({
-    ...summaryOf(row),
+  frozenWith(summaryOf(row), {
     description: row.description,
     consequence: optional(row.consequence, LIMIT_CONSEQUENCES, 'consequence'),
     measurementWindowSeconds: row.measurement_window_seconds,
-    params: row.params,
+    params: deepFreeze(row.params),
     version: row.version,
     updatedAt: row.updated_at,
   });

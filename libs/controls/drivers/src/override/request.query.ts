@@ -42,7 +42,6 @@ export const HOLD_TENANT: Statement<TenantColumns> = statement(
 /** A limit and its tenant, both held. */
 export interface HeldLimitColumns extends TenantColumns {
   readonly id: string;
-  readonly name: string;
   readonly limit_type: string;
   readonly max_value: string;
   readonly status: string;
@@ -52,10 +51,10 @@ export interface HeldLimitColumns extends TenantColumns {
 export const HOLD_LIMIT: Statement<HeldLimitColumns> = statement(
   'hold_limit_of_override',
   `WITH ${HELD_TENANT}
-   SELECT l.id, l.name, l.limit_type, l.max_value, l.status, ${TENANT_COLUMNS}
+   SELECT l.id, l.limit_type, l.max_value, l.status, ${TENANT_COLUMNS}
    FROM tenant t
    CROSS JOIN LATERAL (
-     SELECT id, name, limit_type, max_value, status FROM limits WHERE tenant_id = t.id AND id = $2 FOR SHARE
+     SELECT id, limit_type, max_value, status FROM limits WHERE tenant_id = t.id AND id = $2 FOR SHARE
    ) AS l`,
   PLANNED_ANEW,
 );
