@@ -14,28 +14,6 @@ const deps = { clock, ids: uuidV7Generator(clock) };
 let serial = 0;
 const key = () => `k-${(serial += 1)}`;
 
-await job('budget', async (url) => {
-  const hoc = await prepare(url);
-  const admin = await connect(url);
-  await admin.query(
-    `INSERT INTO limits (tenant_id, id, name, limit_category, limit_type, max_value, reset_period, created_at, updated_at)
-     VALUES ('${TENANT}', '${LIMIT}', 'budget', 'BUDGET', 'COST_CENTS', ${CAP}, 'MONTHLY', now(), now())`,
-  );
-  const reset = async () => {
-    await admin.query('TRUNCATE budget_reservations, budget_windows');
-    await admin.query(`INSERT INTO budget_windows VALUES ('${TENANT}', '${LIMIT}', '${START}', 0, 0, now())`);
-    await admin.query('ANALYZE budget_reservations, budget_windows');
-  };
-  const cells = [];
-  for (const clients of [1, 8, 32]) cells.push(await reserving(url, { admin, reset, clients }));
-  cells.push(await settling(url, { admin, reset }));
-  cells.push(await coalesced(url, { admin, reset }));
-  for (const clients of [8, 32]) cells.push(await breakerReads(url, { admin, clients }));
-  await admin.end();
-  await hoc.close();
-  return cells;
-});
-
 /** The counter equals its ledger, and both are what was granted. */
 async function proved(admin, granted) {
   const { rows } = await admin.query(
@@ -270,3 +248,25 @@ async function breakerReads(url, { admin, clients }) {
   await hoc.close();
   return result;
 }
+
+await job('budget', async (url) => {
+  const hoc = await prepare(url);
+  const admin = await connect(url);
+  await admin.query(
+    `INSERT INTO limits (tenant_id, id, name, limit_category, limit_type, max_value, reset_period, created_at, updated_at)
+     VALUES ('${TENANT}', '${LIMIT}', 'budget', 'BUDGET', 'COST_CENTS', ${CAP}, 'MONTHLY', now(), now())`,
+  );
+  const reset = async () => {
+    await admin.query('TRUNCATE budget_reservations, budget_windows');
+    await admin.query(`INSERT INTO budget_windows VALUES ('${TENANT}', '${LIMIT}', '${START}', 0, 0, now())`);
+    await admin.query('ANALYZE budget_reservations, budget_windows');
+  };
+  const cells = [];
+  for (const clients of [1, 8, 32]) cells.push(await reserving(url, { admin, reset, clients }));
+  cells.push(await settling(url, { admin, reset }));
+  cells.push(await coalesced(url, { admin, reset }));
+  for (const clients of [8, 32]) cells.push(await breakerReads(url, { admin, clients }));
+  await admin.end();
+  await hoc.close();
+  return cells;
+});

@@ -38,6 +38,8 @@ export const openHoc = (url, poolSize = 10) =>
 /** A bare client, connected. */
 export async function connect(url) {
   const client = new pg.Client({ connectionString: url });
+  // Where a job fails, its server stops under its clients: that end must not hide the failure.
+  client.on('error', () => undefined);
   await client.connect();
   return client;
 }

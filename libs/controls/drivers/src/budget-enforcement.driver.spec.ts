@@ -82,13 +82,12 @@ describe('fetchPendingBudgetHalts', () => {
     );
   });
 
-  it('of two provenances of one instant, the one with the later id', async () => {
-    await halts(
-      halted('t1', 'r1'),
-      provenance('t1', 'r1', { id: 'b', plan_json: { of: 'b' } }),
-      provenance('t1', 'r1', { id: 'a', plan_json: { of: 'a' } }),
-    );
-    expect((await driver.fetchPendingBudgetHalts()).items[0]?.planJson).toEqual({ of: 'b' });
+  it('of two provenances of one instant, the one with the later id, whichever came first', async () => {
+    await halts(halted('t1', 'r1'), halted('t1', 'r2'));
+    for (const id of ['r1-b', 'r1-a', 'r2-a', 'r2-b'])
+      await halts(provenance('t1', id.slice(0, 2), { id, plan_json: { of: id } }));
+    const { items } = await driver.fetchPendingBudgetHalts();
+    expect(items.map(({ planJson }) => planJson)).toEqual([{ of: 'r1-b' }, { of: 'r2-b' }]);
   });
 
   it.each<[string, object, object | null, Pick<PendingBudgetHalt, 'planJson' | 'toolCallsJson'>]>([

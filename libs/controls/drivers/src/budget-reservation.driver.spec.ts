@@ -1,10 +1,4 @@
-import {
-  BudgetReservationEntity,
-  budgetReservationsCatalogue,
-  budgetWindowsCatalogue,
-  entities,
-  migrations,
-} from '@hoc/controls/models';
+import { BudgetReservationEntity, entities, migrations } from '@hoc/controls/models';
 import {
   type BudgetReservationPort,
   LimitNotFoundError,
@@ -52,8 +46,11 @@ const ask = (limitIds: readonly string[], amountCents: string, given: Partial<Re
 const reserve = (limitIds: readonly string[], amountCents: string, given: Partial<ReserveInput> = {}) =>
   driver.reserve('t1', ask(limitIds, amountCents, given));
 const window = (limitId: string) => driver.fetchWindow('t1', limitId);
-const reserved = async (...ids: readonly string[]): Promise<readonly (string | undefined)[]> =>
-  Promise.all(ids.map(async (id) => (await window(id))?.reservedCents));
+const reserved = async (...ids: readonly string[]): Promise<readonly (string | undefined)[]> => {
+  const amounts: (string | undefined)[] = [];
+  for (const id of ids) amounts.push((await window(id))?.reservedCents);
+  return amounts;
+};
 const ledger = async (): Promise<unknown> => {
   const counts: { n: number }[] = await db
     .manager()
@@ -78,10 +75,15 @@ it('is the port that engines are given', () => {
   expect(port).toBeInstanceOf(BudgetReservationDriver);
 });
 
-it('the statuses of the schemas are those of the CHECK', () => {
-  const [list] = budgetReservationsCatalogue.checks.filter(({ oneOf }) => oneOf?.column === 'status');
-  expect(list?.oneOf?.values).toEqual(RESERVATION_STATUSES);
-  expect(budgetWindowsCatalogue.fillfactor).toBe(50);
+it('the statuses of the schemas are those of the CHECK', async () => {
+  const [check]: { definition: string }[] = await db
+    .manager()
+    .query(
+      `SELECT pg_get_constraintdef(oid) AS definition FROM pg_constraint WHERE conname = 'ck_budget_reservations_status'`,
+    );
+  expect([...(check?.definition ?? '').matchAll(/'([A-Z]+)'/g)].map(([, status]) => status)).toEqual([
+    ...RESERVATION_STATUSES,
+  ]);
 });
 
 describe('reserve', () => {
@@ -207,6 +209,24 @@ describe('reserve', () => {
       }),
     );
     expect(await failure(reserve(['a'], '101'))).toMatchObject({ details: { limitId: 'a', remaining: '100' } });
+  });
+
+  it('law 10: a limit that was raised above its override counts as it stands', async () => {
+    await limits(
+      budget('a', '300'),
+      makeLimitOverride('t1', 'a', {
+        original_value: '100',
+        override_value: '200',
+        status: 'ACTIVE',
+        approved_at: NOW,
+        starts_at: NOW,
+        expires_at: new Date('2026-03-11T00:00:00.000Z'),
+      }),
+    );
+    expect((await window('a'))?.capCents).toBe('300');
+    await reserve(['a'], '250');
+    expect(await failure(reserve(['a'], '51'))).toMatchObject({ details: { limitId: 'a', remaining: '50' } });
+    expect(await window('a')).toMatchObject({ capCents: '300', remainingCents: '50' });
   });
 
   it('of limits with as little left, the smaller id refuses, in byte order', async () => {

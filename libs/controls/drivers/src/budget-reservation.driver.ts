@@ -1,4 +1,5 @@
 import {
+  assertAmount,
   type BudgetReservationPort,
   type BudgetWindowState,
   checkLimitIds,
@@ -27,7 +28,6 @@ import {
   NotFoundError,
   subtractDecimal,
   type SystemScope,
-  toMoney,
   toSafeInteger,
   ZERO_DECIMAL,
 } from '@hoc/shared/kernel';
@@ -107,7 +107,7 @@ export class BudgetReservationDriver implements BudgetReservationPort {
   async settle(tenantId: string, reservationId: string, actualCents: DecimalString): Promise<Reservation> {
     const tenant = assertTenantId(tenantId);
     const id = assertId(reservationId, 'reservationId');
-    const actual = assertCents(actualCents, 'actualCents');
+    const actual = assertAmount(actualCents, 'actualCents');
     const row = await guarded(() => runOne(this.manager, SETTLE, [tenant, id, actual, this.now()]));
     if (row === null) throw new NotFoundError('the tenant has no such reservation', { details: { reservationId: id } });
     const found = toReservation(tenant, row, true);
@@ -175,11 +175,6 @@ export class BudgetReservationDriver implements BudgetReservationPort {
   private now(): string {
     return this.deps.clock.now().toISOString();
   }
-}
-
-function assertCents(value: unknown, field: string): DecimalString {
-  if (typeof value !== 'string') throw invalid(field, 'decimal', `${field} must be a decimal text`);
-  return toMoney(value, field);
 }
 
 /** PostgreSQL reads the sign of a year that isn't one of 0–9999 as a time zone, and a window begins before its instant. */

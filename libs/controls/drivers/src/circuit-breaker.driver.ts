@@ -71,6 +71,14 @@ import {
 } from './circuit-breaker/records.rules';
 import { type BreakerContext, closeBreaker, extendOpening, openBreaker } from './circuit-breaker/transitions.driver';
 
+export {
+  claimDueAlerts,
+  fetchAlertQueueStats,
+  getAlertQueue,
+  markAlertFailed,
+  markAlertSent,
+  retryFailedAlerts,
+} from './alert-queue.driver';
 export type { CircuitBreakerOptions, TripInput } from '@hoc/controls/schemas';
 export { CircuitBreakerState, Incident } from '@hoc/controls/schemas';
 export { type BreakerRow, buildDisableAlertPayload, buildEnableAlertPayload } from './circuit-breaker.rules';

@@ -145,6 +145,12 @@ describe('recordBreach', () => {
     expect((await breaches.recordBreach('t1', input())).row.limitValue).toBe(limitValue);
   });
 
+  it('law 10: a limit that was raised above its override is in force as it stands', async () => {
+    await override();
+    await db.manager().query(`UPDATE limits SET max_value = 200.000001 WHERE tenant_id = 't1' AND id = 'L'`);
+    expect((await breaches.recordBreach('t1', input())).row.limitValue).toBe('200.000001');
+  });
+
   it('a value in force is the one of the instant: a later change of the limit is none of the breach’s', async () => {
     const { row } = await breaches.recordBreach('t1', input());
     await db.manager().query(`UPDATE limits SET max_value = 300 WHERE id = 'L'`);

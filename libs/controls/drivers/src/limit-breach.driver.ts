@@ -6,9 +6,9 @@ import { MARK_RECOVERED } from './limit-breach/breach.query';
 import { guardedRecord, recordAll } from './limit-breach/record-breaches.driver';
 
 /**
- * Puts one crossing of a limit on record, as of the clock, with the value that is in force at that instant: the override's,
- * else the limit's. A second recording of the key with the same content changes nothing and gives the stored row. One
- * statement when it is new, a second to compare when it isn't; needs no transaction.
+ * Puts one crossing of a limit on record, as of the clock, with the value that is in force at that instant: the higher of
+ * the limit's own and that of the override in effect. A second recording of the key with the same content changes nothing
+ * and gives the stored row. One statement when it is new, a second to compare when it isn't; needs no transaction.
  * @throws InvalidArgumentError naming the field; NotFoundError for a limit (LimitNotFoundError), run or incident that the
  * tenant doesn't have; ConflictError (`details.existingId`) for another content under the key
  * @see spec controls H.3

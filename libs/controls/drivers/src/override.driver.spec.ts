@@ -309,6 +309,7 @@ describe('requestOverride', () => {
     await insertRows(db.manager(), makeLimitOverride('t1', 'L'));
     clock.advance(1000 * HOUR);
     expect(await reasonOf(request())).toBe('ALREADY_EXISTS');
+    expect(await reasonOf(request({ overrideValue: '1' }))).toBe('ALREADY_EXISTS');
   });
   it('a disabled limit leaves its tenant’s overdue rows alone; a refusal after that has marked them', async () => {
     const { overrideId } = await request({ durationHours: 1 });

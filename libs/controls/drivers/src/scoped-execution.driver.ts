@@ -1,4 +1,5 @@
 import {
+  assertAmount,
   CreateScopeRequest,
   type ExecuteWithScopeRequest,
   type RecoveryScopeRequest,
@@ -29,7 +30,6 @@ import {
   type PageRequest,
   type ReadDeps,
   type SystemScope,
-  toMoney,
   toSafeInteger,
   validateOrThrow,
 } from '@hoc/shared/kernel';
@@ -96,7 +96,7 @@ export class ScopeStore {
       asked.incidentId,
       [...asked.allowedActions],
       [...(asked.targetAgents ?? [])],
-      toMoney(asked.maxCostCents ?? SCOPE_COST_DEFAULT, 'maxCostCents'),
+      assertAmount(asked.maxCostCents ?? SCOPE_COST_DEFAULT, 'maxCostCents'),
       asked.maxAttempts ?? 1,
       asked.intent || `Recovery action for incident ${asked.incidentId}`,
       asked.createdBy ?? SYSTEM,
@@ -266,7 +266,7 @@ export async function settleScopeAttempt(
   assertInTransaction(manager);
   const scope = assertId(scopeId, 'scopeId');
   const attempt = assertInt(attemptNumber, 'attemptNumber', 1, SCOPE_ATTEMPTS_MAX);
-  const cents = assertMoneyText(actualCostCents);
+  const cents = assertAmount(actualCostCents, 'actualCostCents');
   return guarded(async () => {
     if ((await lockScope(manager, tenant, scope)) === null) return null;
     const values = [tenant, scope, attempt, cents, deps.clock.now().toISOString()];
@@ -298,8 +298,3 @@ export function getScopes(manager: DriverManager, deps: DriverDeps): ScopePort {
 
 const SYSTEM = 'system';
 const ACTOR_MAX = 128;
-
-/** A decimal field takes text alone: a number may have been rounded on its way. */
-function assertMoneyText(value: unknown): DecimalString {
-  return toMoney(typeof value === 'string' ? value : '', 'actualCostCents');
-}

@@ -1,4 +1,5 @@
 import {
+  assertAmount,
   type ExecutionScope,
   RISK_CLASSES,
   type RecoveryAction,
@@ -27,7 +28,6 @@ import {
   type JsonObject,
   multiplyDecimal,
   sha256Hex,
-  toMoney,
   ZERO_DECIMAL,
 } from '@hoc/shared/kernel';
 
@@ -119,7 +119,7 @@ export interface Attempt {
  * @throws InvalidArgumentError for a cost below zero or that isn't one
  */
 export function canExecute(scope: Ceilings, attempt: Attempt, now: Date): ScopeVerdict {
-  const cost = toMoney(attempt.costCents, 'costCents');
+  const cost = assertAmount(attempt.costCents, 'costCents');
   const status = statusAt(scope, now);
   if (status !== 'active') return DENIED[status];
   if (scope.incidentId !== attempt.incidentId) return DENIED.incident;

@@ -1,5 +1,6 @@
 import type { LimitsReadDriver } from '@hoc/controls/drivers';
 import {
+  assertAmount,
   type AppliedBudgetLimitsFilter,
   type AppliedLimitsFilter,
   type BudgetLimit,
@@ -18,12 +19,10 @@ import {
   type DecimalString,
   deepFreeze,
   divideDecimal,
-  invalid,
   multiplyDecimal,
   type Page,
   type PageRequest,
   toDecimalString,
-  toMoney,
   ZERO_DECIMAL,
 } from '@hoc/shared/kernel';
 
@@ -104,8 +103,7 @@ export class LimitsQueryEngine {
 
 function usedOf(usage: LimitUsage): DecimalString {
   const { currentValue } = assertObject(usage, 'usage');
-  if (typeof currentValue !== 'string') throw invalid('currentValue', 'decimal', 'currentValue must be a decimal text');
-  return toMoney(currentValue, 'currentValue');
+  return assertAmount(currentValue, 'currentValue');
 }
 
 const HUNDRED = toDecimalString(100);

@@ -208,6 +208,8 @@ describe('create', () => {
     ['params.maxTokens', { ...THRESHOLD, params: { maxTokens: 255 } }],
     ['params.other', { ...THRESHOLD, params: { other: 1 } }],
     ['params', { ...THRESHOLD, params: 'x' }],
+    ['params', { ...THRESHOLD, params: [{ maxTokens: 9000 }] }],
+    ['params', { ...THRESHOLD, params: null }],
   ])('G.4: a bad %s is refused', async (field, request) => {
     const error = await refusal(service.create('t1', bad(request)));
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', details: { field } });

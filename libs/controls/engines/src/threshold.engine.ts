@@ -1,4 +1,5 @@
 import {
+  assertAmount,
   assertThresholdParams,
   type CompletedRunInput,
   EVALUATION_STATES,
@@ -21,9 +22,7 @@ import {
   compareDecimal,
   type DecimalString,
   deepFreeze,
-  invalid,
   type ReadDeps,
-  toDecimalString,
 } from '@hoc/shared/kernel';
 import { THRESHOLD_SIGNALS, type ThresholdSignal } from '@hoc/shared/schemas';
 import { resolveParams } from './threshold-params.engine';
@@ -92,7 +91,7 @@ export class LLMRunEvaluator {
       failed: assertId(input.status, 'status') === 'failed',
       executionTimeMs: assertCount(input.executionTimeMs, 'executionTimeMs'),
       tokensUsed: assertCount(input.tokensUsed, 'tokensUsed'),
-      costCents: assertCents(input.costCents, 'costCents'),
+      costCents: assertAmount(input.costCents, 'costCents'),
     };
     const resolved = await this.resolver.resolve(tenant, contextOf(input));
     return toResult(runId, resolved, figures, this.deps.clock.now());
@@ -178,10 +177,3 @@ const contextOf = ({ agentId, projectId }: ThresholdContext): ThresholdContext =
 });
 
 const assertCount = (value: unknown, field: string): number => assertInt(value, field, 0, Number.MAX_SAFE_INTEGER);
-
-/** Money is text: a number may have lost digits before it came here. */
-function assertCents(value: unknown, field: string): DecimalString {
-  if (typeof value !== 'string' || value.startsWith('-'))
-    throw invalid(field, 'decimal', `${field} must be a decimal text, not negative`);
-  return toDecimalString(value, field);
-}

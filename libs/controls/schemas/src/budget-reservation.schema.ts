@@ -11,8 +11,8 @@ import {
   LimitExceededError,
   type SystemScope,
   type TenantId,
-  toMoney,
 } from '@hoc/shared/kernel';
+import { assertAmount } from './amount.schema';
 import type { ReservationStatus } from './controls-enums.schema';
 
 /** Limits that one reservation counts against, at most. */
@@ -101,7 +101,7 @@ export type ReserveOutcome =
 export interface BudgetWindowState {
   /** UTC; 1970-01-01 for a limit that never resets. */
   readonly windowStart: Date;
-  /** The override in effect, else the limit's own value. */
+  /** The higher of the limit's own value and that of the override in effect. */
   readonly capCents: DecimalString;
   readonly reservedCents: DecimalString;
   readonly spentCents: DecimalString;
@@ -146,10 +146,8 @@ export function checkLimitIds(limitIds: readonly string[]): readonly string[] {
 export function checkReserveItem(item: ReserveItem, prefix = ''): CheckedReserveItem {
   const { amountCents, idempotencyKey, runId, ttlSeconds } = assertObject(item, prefix === '' ? 'input' : prefix);
   const field = (name: string): string => (prefix === '' ? name : `${prefix}.${name}`);
-  if (typeof amountCents !== 'string')
-    throw invalid(field('amountCents'), 'decimal', `${field('amountCents')} must be a decimal text`);
   return Object.freeze({
-    amountCents: toMoney(amountCents, field('amountCents')),
+    amountCents: assertAmount(amountCents, field('amountCents')),
     idempotencyKey: assertId(idempotencyKey, field('idempotencyKey'), RESERVATION_KEY_MAX),
     runId: runId === undefined ? null : assertId(runId, field('runId')),
     ttlSeconds:

@@ -29,7 +29,7 @@ export interface ControlSetMember {
   readonly limitId: string;
   /** The limit's version: raised by every update. */
   readonly version: number;
-  /** The value of the override in effect, else the limit's own. */
+  /** The higher of the limit's own value and that of the override in effect. */
   readonly effectiveValue: DecimalString;
 }
 

@@ -219,6 +219,7 @@ export {
   type PolicyLimitResponse,
   UpdatePolicyLimitRequest,
 } from './policy-limits.schema';
+export { type ScopePort, type ThresholdDriverProtocol, type ThresholdSignalPort } from './ports.schema';
 export {
   ScopeActionMismatch,
   ScopedExecutionRequired,
@@ -252,7 +253,6 @@ export {
   type ScopedExecutionResult,
   type ScopeExecution,
   type ScopeLogEntry,
-  type ScopePort,
   type ScopeSettlement,
   type ScopeSnapshot,
   type ScopeVerdict,
@@ -296,11 +296,9 @@ export {
   THRESHOLD_SIGNAL_EVENTS,
   THRESHOLD_SIGNALS_MAX,
   type ThresholdContext,
-  type ThresholdDriverProtocol,
   type ThresholdDriverSyncProtocol,
   type ThresholdEvaluationResult,
   type ThresholdSignalInput,
-  type ThresholdSignalPort,
   type ThresholdSignalRecord,
   type ThresholdSignalsInput,
 } from './threshold.schema';

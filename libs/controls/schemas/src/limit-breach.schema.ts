@@ -27,7 +27,7 @@ export interface LimitBreach {
   readonly incidentId: string | null;
   readonly breachType: LimitBreachType;
   readonly valueAtBreach: DecimalString | null;
-  /** What was in force when it was recorded: the value of the override in effect, else the limit's own. */
+  /** What was in force when it was recorded: the higher of the limit's own value and that of the override in effect. */
   readonly limitValue: DecimalString;
   readonly details: JsonObject | null;
   readonly breachedAt: Date;

@@ -19,7 +19,18 @@ import {
   type ResetPeriod,
 } from '@hoc/shared/kernel';
 import { Type } from 'class-transformer';
-import { IsIn, IsInt, IsOptional, Matches, Max, Min, NotEquals, ValidateIf, ValidateNested } from 'class-validator';
+import {
+  IsIn,
+  IsInstance,
+  IsInt,
+  IsOptional,
+  Matches,
+  Max,
+  Min,
+  NotEquals,
+  ValidateIf,
+  ValidateNested,
+} from 'class-validator';
 import type { LimitIntegrityStatus } from './controls-enums.schema';
 import { LIMIT_TYPE, type LimitUnit, REFUSED_LIMIT_TYPE } from './limit-terms.schema';
 import { ThresholdParamsUpdate } from './threshold.schema';
@@ -68,7 +79,11 @@ export class CreatePolicyLimitRequest {
   /** THRESHOLD only. */
   @IfGiven() @IsInt() @Min(1) @Max(LIMIT_WINDOW_MAX_SECONDS) measurementWindowSeconds?: number;
   /** THRESHOLD only. */
-  @IfGiven() @ValidateNested() @Type(() => ThresholdParamsUpdate) params?: ThresholdParamsUpdate;
+  @IfGiven()
+  @IsInstance(ThresholdParamsUpdate)
+  @ValidateNested()
+  @Type(() => ThresholdParamsUpdate)
+  params?: ThresholdParamsUpdate;
 }
 
 /** What shall change of a limit; a field that is absent stays as it is. @see spec controls C.1 */
@@ -80,7 +95,11 @@ export class UpdatePolicyLimitRequest {
   @IfGiven() @IsIn([...LIMIT_ENFORCEMENTS]) enforcement?: LimitEnforcement;
   @IfGiven() @IsIn([...RESET_PERIODS]) resetPeriod?: ResetPeriod;
   @IfGiven() @IsInt() @Min(1) @Max(LIMIT_WINDOW_MAX_SECONDS) windowSeconds?: number;
-  @IfGiven() @ValidateNested() @Type(() => ThresholdParamsUpdate) params?: ThresholdParamsUpdate;
+  @IfGiven()
+  @IsInstance(ThresholdParamsUpdate)
+  @ValidateNested()
+  @Type(() => ThresholdParamsUpdate)
+  params?: ThresholdParamsUpdate;
   @IfGiven() @IsIn([...LIMIT_STATUSES]) status?: LimitStatus;
   /** Refuses the change where the stored version is another one. */
   @IfGiven() @IsInt() @Min(1) expectedVersion?: number;

@@ -80,7 +80,7 @@ export interface LimitCheckResult {
   readonly limitType: string;
   readonly limitName: string;
   readonly currentValue: DecimalString;
-  /** With the override that is in effect. */
+  /** The higher of the limit's own value and that of the override in effect. */
   readonly limitValue: DecimalString;
   /** `currentValue` and the estimate. */
   readonly projectedValue: DecimalString;

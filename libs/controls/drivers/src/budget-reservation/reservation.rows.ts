@@ -2,7 +2,7 @@ import { RESERVATION_STATUSES, type Reservation, type ReservedWindow } from '@ho
 import { DataIntegrityError, fromPgNumeric, type TenantId } from '@hoc/shared/kernel';
 import { readInstant, storedValue } from '@hoc/shared/drivers';
 
-/** A stored reservation. */
+/** A stored reservation; instants as PostgreSQL prints them, so that a row reads the same on its own and inside JSON. */
 export interface ReservationColumns {
   readonly id: string;
   readonly limit_ids: readonly string[];
@@ -12,13 +12,13 @@ export interface ReservationColumns {
   readonly settled_amount: string | null;
   readonly status: string;
   readonly idempotency_key: string;
-  readonly created_at: Date;
-  readonly expires_at: Date;
+  readonly created_at: string;
+  readonly expires_at: string;
 }
 
-/** What a {@link ReservationColumns} is selected as: no element of an array of instants is read by the client as such. */
-export const RESERVATION_COLUMNS = `id, limit_ids, window_starts::text[] AS window_starts, run_id, amount, settled_amount, status,
-  idempotency_key, created_at, expires_at`;
+/** What a {@link ReservationColumns} is selected as. */
+export const RESERVATION_COLUMNS = `id, limit_ids, window_starts::text[] AS window_starts, run_id, amount::text AS amount,
+  settled_amount::text AS settled_amount, status, idempotency_key, created_at::text AS created_at, expires_at::text AS expires_at`;
 
 /** The stored row, frozen. @throws DataIntegrityError for a row that breaks its contract */
 export function toReservation(tenantId: TenantId, row: ReservationColumns, duplicate: boolean): Reservation {
@@ -31,8 +31,8 @@ export function toReservation(tenantId: TenantId, row: ReservationColumns, dupli
     settledCents: fromPgNumeric(row.settled_amount, 'settled_amount'),
     status: storedValue(row.status, RESERVATION_STATUSES, 'status'),
     idempotencyKey: row.idempotency_key,
-    createdAt: row.created_at,
-    expiresAt: row.expires_at,
+    createdAt: readInstant(row.created_at),
+    expiresAt: readInstant(row.expires_at),
     duplicate,
   });
 }

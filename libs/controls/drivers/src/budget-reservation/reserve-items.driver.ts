@@ -115,7 +115,7 @@ function readWhole(limitIds: readonly string[], rows: readonly ReserveColumns[],
     throw new DataIntegrityError('a reserve without an answer for each item');
   const starts = first.starts ?? [];
   const stored = new Set(first.stored ?? []);
-  if (rows.every((row) => isStored(row))) return { missingWindows: false, starts, stored, changed: false };
+  if (rows.every(({ prior }) => prior !== null)) return { missingWindows: false, starts, stored, changed: false };
   const [missing] = first.missing ?? [];
   if (missing !== undefined) throw new LimitNotFoundError(missing);
   const [unusable] = first.unusable ?? [];
@@ -125,9 +125,6 @@ function readWhole(limitIds: readonly string[], rows: readonly ReserveColumns[],
     });
   return { missingWindows: first.seen !== true, starts, stored, changed: first.changed === true };
 }
-
-const isStored = (row: ReserveColumns): row is ReserveColumns & ReservationColumns =>
-  row.id !== null && row.id !== undefined;
 
 interface Call {
   readonly tenant: TenantId;
@@ -142,7 +139,7 @@ function decisionOf(
   whole: Whole,
 ): Decision<ReserveOutcome> {
   if (row === undefined) throw new DataIntegrityError('a reserve without an answer for each item');
-  if (isStored(row)) return { kind: 'stored', answer: replayed(call, item, row) };
+  if (row.prior !== null) return { kind: 'stored', answer: replayed(call, item, row.prior) };
   if (row.granted === true) {
     if (!whole.stored.has(item.id)) return { kind: 'raced' };
     return {

@@ -2,8 +2,10 @@ import { type Statement, statement } from '@hoc/shared/drivers';
 import { type ReservationColumns, RESERVATION_COLUMNS } from './reservation.rows';
 
 /** One item of a batch, by its place from 1 on, and, in the first row, what concerns the whole call. */
-export interface ReserveColumns extends Partial<Nullable<ReservationColumns>> {
+export interface ReserveColumns {
   readonly n: number;
+  /** The reservation that had the key already. */
+  readonly prior: ReservationColumns | null;
   /** Null where nothing was decided: the key was taken already, or a window is missing. */
   readonly granted: boolean | null;
   /** Of a refused item: what was left at its turn; may be negative. */
@@ -24,13 +26,11 @@ export interface ReserveColumns extends Partial<Nullable<ReservationColumns>> {
   readonly changed: boolean | null;
 }
 
-type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
-
 /**
  * $1 tenant, $2 limit ids in byte order, $3 clock, $4–$6 starts of its day, week and month; the items, in the order of
  * arrival: $7 keys, $8 ids, $9 amounts, $10 runs, $11 ends.
  *
- * Decides and writes at once. Three things make it what it is:
+ * Decides and writes at once. Four things make it what it is:
  * - The statement has one snapshot, older than the locks it waits for. Of what others change meanwhile it may use only the
  *   rows that it has locked (`held`): those are read anew. Keys taken meanwhile are not in `items`: the INSERT finds those
  *   of granted items out, and the counters follow what was really inserted; for refused ones `changed` says whether to look
@@ -40,6 +40,7 @@ type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
  *   good while a table is small. The counters are written by ON CONFLICT, which goes by the index whatever the planner
  *   thinks. No row of the items is joined with another: decisions travel in arrays. Arrays are bound behind a SELECT, so
  *   that the planner doesn't count their elements and finds the kept plan worth keeping.
+ * - The cap is the higher of the limit and its override in effect: one that was raised above its override since stands.
  * - Who waits for two things takes them in one order: windows by limit id (a CTE is read in the order in which it was
  *   written), then keys in byte order.
  */
@@ -47,7 +48,7 @@ export const RESERVE: Statement<ReserveColumns> = statement(
   'reserve_budget',
   `WITH RECURSIVE cap AS MATERIALIZED (
      SELECT u.limit_id, u.o, l.usable, s.window_start, w.version,
-       CASE WHEN v.starts_at <= $3::timestamptz AND v.expires_at > $3::timestamptz THEN v.override_value ELSE l.max_value END AS cap
+       GREATEST(l.max_value, CASE WHEN v.starts_at <= $3::timestamptz AND v.expires_at > $3::timestamptz THEN v.override_value END) AS cap
      FROM unnest((SELECT $2::text[])) WITH ORDINALITY AS u(limit_id, o)
      LEFT JOIN LATERAL (
        SELECT id, max_value, reset_period,
@@ -68,7 +69,7 @@ export const RESERVE: Statement<ReserveColumns> = statement(
      ) AS w ON true
      ORDER BY u.o
    ), items AS MATERIALIZED (
-     SELECT u.*, p.*
+     SELECT u.*, CASE WHEN p.id IS NOT NULL THEN to_jsonb(p) END AS prior
      FROM unnest((SELECT $7::text[]), $8::text[], $9::numeric[], $10::text[], $11::timestamptz[]) WITH ORDINALITY
        AS u(new_key, new_id, new_amount, new_run_id, new_expires_at, n)
      LEFT JOIN LATERAL (
@@ -83,7 +84,7 @@ export const RESERVE: Statement<ReserveColumns> = statement(
          bool_and(COALESCE(usable, false)) AS usable, bool_and(version IS NOT NULL) AS seen, array_agg(window_start) AS starts
        FROM cap
      ) AS c
-     CROSS JOIN (SELECT array_agg(id IS NULL) AS fresh, bool_or(id IS NULL) AS some_fresh FROM items) AS f
+     CROSS JOIN (SELECT array_agg(prior IS NULL) AS fresh, bool_or(prior IS NULL) AS some_fresh FROM items) AS f
    ), held AS MATERIALIZED (
      SELECT c.o, c.limit_id, c.window_start, c.cap - w.reserved - w.spent AS room, w.version <> c.version AS changed
      FROM cap c
@@ -124,7 +125,7 @@ export const RESERVE: Statement<ReserveColumns> = statement(
      ON CONFLICT (tenant_id, limit_id, window_start)
        DO UPDATE SET reserved = w.reserved + EXCLUDED.reserved, updated_at = EXCLUDED.updated_at
    )
-   SELECT i.n::integer AS n, ${RESERVATION_COLUMNS}, d.granted[i.n] AS granted,
+   SELECT i.n::integer AS n, i.prior, d.granted[i.n] AS granted,
      CASE WHEN NOT d.granted[i.n] THEN d.room[i.n] END AS room,
      CASE WHEN NOT d.granted[i.n] THEN (SELECT limit_id FROM least) END AS refused_by,
      CASE WHEN i.n = 1 THEN g.missing END AS missing, CASE WHEN i.n = 1 THEN g.unusable END AS unusable,

@@ -11,10 +11,11 @@ export interface WindowColumns {
 /**
  * $1 tenant, $2 limit, $3 instant, $4–$6 starts of its day, week and month. No row for what isn't a budget in cents. The
  * first row at or after a key, and not the row of it: no other index is as good for that, however small the tables.
+ * A limit that was raised above its override since stands as it is.
  */
 export const FETCH_WINDOW: Statement<WindowColumns> = statement(
   'fetch_budget_window',
-  `SELECT l.window_start, COALESCE(v.override_value, l.max_value) AS cap,
+  `SELECT l.window_start, GREATEST(v.override_value, l.max_value) AS cap,
      COALESCE(w.reserved, 0) AS reserved, COALESCE(w.spent, 0) AS spent
    FROM (
      SELECT id, limit_category, limit_type, max_value, CASE reset_period WHEN 'DAILY' THEN $4::timestamptz

@@ -55,13 +55,13 @@ const BREACH = `id, limit_id, run_id, incident_id, breach_type, value_at_breach,
 
 /**
  * Inserts what is new, in key order: overlapping writers then wait for each other in one order. What was in force is read
- * in the snapshot of the insert; a limit that isn't there gives 0, and its foreign key refuses the row. Planned anew: a plan
+ * in the snapshot of the insert, and is the higher of both: an override never lowers a limit. A limit that isn't there gives 0, and its foreign key refuses the row. Planned anew: a plan
  * made for a small table would read all limits for each row.
  */
 export const INSERT_BREACHES: Statement<BreachColumns> = statement(
   'insert_breaches',
   `INSERT INTO limit_breaches (tenant_id, ${NAMES}, limit_value, breached_at)
-   SELECT $1, ${VALUES}, COALESCE(o.override_value, l.max_value, 0), $2::timestamptz
+   SELECT $1, ${VALUES}, COALESCE(GREATEST(o.override_value, l.max_value), 0), $2::timestamptz
    FROM unnest(${ARRAYS}) AS u(${NAMES})
    LEFT JOIN LATERAL (
      SELECT max_value FROM limits WHERE tenant_id = $1 AND id = u.limit_id LIMIT 1

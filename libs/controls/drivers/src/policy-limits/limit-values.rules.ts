@@ -1,5 +1,6 @@
 import {
   ACTOR_MAX,
+  assertAmount,
   assertLimitType,
   LIMIT_CATEGORIES,
   LIMIT_CONSEQUENCES,
@@ -15,16 +16,7 @@ import {
   type NewLimit,
   RESET_PERIODS,
 } from '@hoc/controls/schemas';
-import {
-  assertId,
-  assertInt,
-  assertObject,
-  assertOneOf,
-  invalid,
-  jsonObjectText,
-  textFault,
-  toMoney,
-} from '@hoc/shared/kernel';
+import { assertId, assertInt, assertObject, assertOneOf, invalid, jsonObjectText, textFault } from '@hoc/shared/kernel';
 
 /** What of a new limit is bound, from `name` to `created_by`. @throws InvalidArgumentError naming the field */
 export function limitValues(limit: NewLimit): readonly unknown[] {
@@ -36,7 +28,7 @@ export function limitValues(limit: NewLimit): readonly unknown[] {
     assertLimitType(limit.limitType),
     assertOneOf(limit.scope, LIMIT_SCOPES, 'scope'),
     orNull(limit.scopeId, (value) => assertId(value, 'scopeId')),
-    toMoney(limit.maxValue, 'maxValue'),
+    assertAmount(limit.maxValue, 'maxValue'),
     orNull(limit.resetPeriod, (value) => assertOneOf(value, RESET_PERIODS, 'resetPeriod')),
     orNull(limit.windowSeconds, (value) => assertInt(value, 'windowSeconds', 1, LIMIT_WINDOW_MAX_SECONDS)),
     orNull(limit.measurementWindowSeconds, (value) =>
@@ -59,7 +51,7 @@ export function patchValues(patch: LimitPatch): readonly unknown[] {
     given(patch.name, (value) => assertText(value, 'name', 1, LIMIT_NAME_MAX)),
     patch.description !== undefined,
     orNull(patch.description, (value) => assertText(value, 'description', 0, LIMIT_DESCRIPTION_MAX)),
-    given(patch.maxValue, (value) => toMoney(value, 'maxValue')),
+    given(patch.maxValue, (value) => assertAmount(value, 'maxValue')),
     given(patch.enforcement, (value) => assertOneOf(value, LIMIT_ENFORCEMENTS, 'enforcement')),
     given(patch.resetPeriod, (value) => assertOneOf(value, RESET_PERIODS, 'resetPeriod')),
     given(patch.windowSeconds, (value) => assertInt(value, 'windowSeconds', 1, LIMIT_WINDOW_MAX_SECONDS)),

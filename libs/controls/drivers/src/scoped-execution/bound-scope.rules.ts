@@ -1,4 +1,5 @@
 import {
+  assertAmount,
   type BoundScope,
   type ScopeLogEntry,
   type ScopeSnapshot,
@@ -12,7 +13,6 @@ import {
   deepFreeze,
   type JsonObject,
   subtractDecimal,
-  toMoney,
   ZERO_DECIMAL,
 } from '@hoc/shared/kernel';
 import { canExecute, denialError, statusAt } from '../scoped-execution.rules';
@@ -90,7 +90,7 @@ export class BoundExecutionScope implements BoundScope {
    * @see scoped_execution.py, BoundExecutionScope.consume
    */
   consume(action: string, costCents: DecimalString, at: Date): BoundExecutionScope {
-    const cost = toMoney(costCents, 'costCents');
+    const cost = assertAmount(costCents, 'costCents');
     const verdict = this.canExecute(action, this.incidentId, at, cost);
     if (!verdict.allowed) throw denialError(this, action, verdict.error);
     const attemptNumber = this.attemptsUsed + 1;

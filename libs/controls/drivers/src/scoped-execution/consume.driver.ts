@@ -1,4 +1,4 @@
-import { ExecuteWithScopeRequest, ScopeNotFound } from '@hoc/controls/schemas';
+import { assertAmount, ExecuteWithScopeRequest, ScopeNotFound } from '@hoc/controls/schemas';
 import {
   assertTenantId,
   ConflictError,
@@ -6,7 +6,6 @@ import {
   type DriverDeps,
   jsonObjectText,
   type TenantId,
-  toMoney,
   validateOrThrow,
 } from '@hoc/shared/kernel';
 import { assertInTransaction, type DriverManager, guarded, runOne } from '@hoc/shared/drivers';
@@ -45,7 +44,7 @@ export async function reserveAttempt(
   assertInTransaction(manager);
   const asked = validateOrThrow(ExecuteWithScopeRequest, input);
   const { scopeId, action, incidentId, idempotencyKey = null } = asked;
-  const costCents = toMoney(asked.costCents ?? '0', 'costCents');
+  const costCents = assertAmount(asked.costCents ?? '0', 'costCents');
   const parameters = jsonObjectText(asked.parameters ?? {}, 'parameters');
   return guarded(async () => {
     const before = await lockScope(manager, tenant, scopeId);
