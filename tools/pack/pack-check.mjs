@@ -8,7 +8,8 @@ import { buildPackages, packages } from './packages.mjs';
 
 /** A consumer pays for each of these; conventions §9 names the two that are worth it. */
 const DEPENDENCIES = ['big.js', 'canonicalize'];
-const MAX_UNPACKED = 1024 * 1024;
+/** Code, declarations and sources of the largest domain are 1.4 MB; what is beyond this has packed something else. */
+const MAX_UNPACKED = 2 * 1024 * 1024;
 const TEST_FILE = /\.spec\.|(^|\/)(fixtures?|__tests__|test)(\/|\.)|\.tsbuildinfo$/;
 
 buildPackages();

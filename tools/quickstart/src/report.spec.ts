@@ -1,3 +1,4 @@
+import type { LimitOverrideResponse, OverrideStatus } from '@hoc/controls/schemas';
 import type { DecimalString, IsoDate } from '@hoc/shared/kernel';
 import { dollars, grouped } from './money';
 import { renderTenant, type TenantReport } from './report';
@@ -10,6 +11,18 @@ const figures = {
   totalTokensOut: 4_088_665,
   totalCostCents: cents('91617.6'),
 };
+/** What the report doesn't show of a limit. */
+const unmeasured = {
+  ...{ windowSeconds: null, integrityStatus: null, integrityScore: null, breachCount30d: 0, lastBreachedAt: null },
+  createdAt: new Date('2023-11-16T00:00:00Z'),
+};
+const override = (status: OverrideStatus, expiresAt: Date | null): LimitOverrideResponse => ({
+  ...{ overrideId: `o-${status}`, limitId: 'l-1', limitName: 'What a month may cost', tenantId: 'quickstart' },
+  ...{ originalValue: cents('500000.5'), overrideValue: cents('800000'), effectiveValue: cents('800000') },
+  ...{ inEffect: expiresAt !== null, status, requestedAt: new Date('2023-11-16T18:00:00Z'), expiresAt },
+  ...{ approvedAt: null, startsAt: null, cancelledAt: null, approvedBy: null, cancelledBy: null, rejectedBy: null },
+  ...{ requestedBy: 'ann', reason: 'a campaign of the day', rejectionReason: null },
+});
 const report: TenantReport = {
   summary: {
     tenantId: 'quickstart',
@@ -63,8 +76,35 @@ const report: TenantReport = {
       feedback: null,
     },
   ],
-  limits: [],
-  overrides: [],
+  limits: [
+    {
+      limitId: 'l-1',
+      name: 'What a month may cost',
+      limitCategory: 'BUDGET',
+      limitType: 'COST_CENTS',
+      ...{ scope: 'TENANT', scopeId: null, enforcement: 'BLOCK', status: 'ACTIVE', resetPeriod: 'MONTHLY' },
+      maxValue: cents('500000.5'),
+      window: {
+        windowStart: new Date('2023-11-01T00:00:00Z'),
+        capCents: cents('800000'),
+        reservedCents: cents('0.000001'),
+        spentCents: cents('91617.6'),
+        remainingCents: cents('708382.399999'),
+      },
+      ...unmeasured,
+    },
+    {
+      limitId: 'l-2',
+      name: 'Tokens of a run',
+      limitCategory: 'THRESHOLD',
+      limitType: 'TOKENS_PER_RUN',
+      ...{ scope: 'AGENT', scopeId: 'agent-2', enforcement: 'WARN', status: 'ACTIVE', resetPeriod: null },
+      maxValue: cents('60000'),
+      window: null,
+      ...unmeasured,
+    },
+  ],
+  overrides: [override('ACTIVE', new Date('2023-11-16T20:00:59Z')), override('PENDING', null)],
   crashes: [
     {
       runId: 'job-1',
@@ -115,7 +155,28 @@ describe('renderTenant', () => {
     expect(text).toContain('run=run-1  signal=policy_breach  severity=high  started (UTC)=2023-11-16 18:15');
     expect(text).toContain('run=job-1  worker=worker-1  created (UTC)=2023-11-16 18:15  marked (UTC)=2023-11-16 19:00');
     const none = renderTenant({ ...report, statuses: { total: 0, statuses: [] }, atRisk: [], crashes: [] }, null);
-    expect(none).not.toMatch(/status=|risk|Crashed/);
+    expect(none).not.toMatch(/Runs by status|risk|Crashed/);
+  });
+
+  it('shows limits in their unit, budgets exactly, and overrides with their end', () => {
+    const lines = renderTenant(report, null).split('\n');
+    const shown = lines.slice(lines.indexOf('Limits'));
+    expect(shown).toEqual([
+      'Limits',
+      '  limit=What a month may cost  category=BUDGET  type=COST_CENTS  value=$5,000.005  enforcement=BLOCK',
+      '  limit=Tokens of a run  category=THRESHOLD  type=TOKENS_PER_RUN  value=60000  enforcement=WARN',
+      'Budgets at the end of the range',
+      '  budget=What a month may cost  since (UTC)=2023-11-01 00:00  cap=$8,000.00  reserved=$0.00000001  spent=$916.176  remaining=$7,083.82399999',
+      'Newest overrides',
+      '  limit=What a month may cost  from=500000.5  to=800000  status=ACTIVE  until (UTC)=2023-11-16 20:00',
+      '  limit=What a month may cost  from=500000.5  to=800000  status=PENDING  until (UTC)=',
+    ]);
+  });
+
+  it('shows no budgets where no limit has a window, and nothing of controls where there are no limits', () => {
+    const limits = report.limits.map((limit) => ({ ...limit, window: null }));
+    expect(renderTenant({ ...report, limits }, null)).not.toContain('Budgets');
+    expect(renderTenant({ ...report, limits: [], overrides: [] }, null)).not.toMatch(/Limits|Budgets|overrides/);
   });
 
   it('adds the integrations of a day up, and says whether the days are the recount', () => {

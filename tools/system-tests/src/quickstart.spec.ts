@@ -115,6 +115,21 @@ async function expectWhole(url: string): Promise<void> {
   ).toEqual(wanted);
 }
 
+/** Each table by a digest over its rows: equal where no run of the quickstart has changed anything. */
+async function contents(url: string): Promise<Readonly<Record<string, string>>> {
+  const digests: Record<string, string> = {};
+  await asAdmin(async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      `SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'`,
+    );
+    for (const { name } of rows) {
+      const digest = `SELECT md5(string_agg(t::text, '' ORDER BY t::text)) AS digest FROM ${name} t`;
+      digests[name] = String((await client.query<{ digest: string | null }>(digest)).rows[0]?.digest);
+    }
+  }, url);
+  return digests;
+}
+
 beforeAll(() => {
   build('@hoc/quickstart');
   writeFileSync(trace, raw, 'latin1');
@@ -331,5 +346,110 @@ describe('npm start -- --file', () => {
     ]);
     expect(ended.code).toBe(2);
     expect(report(ended)).toMatchObject({ linesRead: 120_000, rejected: 120_000 });
+  });
+});
+
+describe('npm start, the generated workload', () => {
+  const LIMITS = [
+    { name: 'Quickstart: monthly budget', limitCategory: 'BUDGET', maxValue: '5000' },
+    { name: 'Quickstart: requests a minute', limitCategory: 'RATE', maxValue: '60' },
+    { name: 'Quickstart: what one run may use', limitCategory: 'THRESHOLD', maxValue: '40000' },
+  ];
+  const [BUDGET, ...OTHERS] = LIMITS;
+  const AGENT = { name: 'Quickstart: what one run may use (agent-2)', limitCategory: 'THRESHOLD', maxValue: '60000' };
+  /** What is held back and spent of acme's budget after all charges: 2,875.25, 1,999.999999 and, under the override, 2,400. */
+  const CONTROLS = [
+    {
+      tenantId: 'acme',
+      limits: [{ ...BUDGET, reservedCents: '0', spentCents: '7275.249999' }, OTHERS[0], AGENT, OTHERS[1]],
+      overrides: [{ limitName: 'Quickstart: monthly budget', overrideValue: '8000', status: 'EXPIRED' }],
+    },
+    ...['globex', 'initech'].map((tenantId) => ({
+      tenantId,
+      limits: [{ ...BUDGET, reservedCents: '0', spentCents: '0' }, ...OTHERS],
+      overrides: [],
+    })),
+  ];
+  let first: Record<string, unknown>;
+  let url = '';
+
+  it('a first run makes limits, charges, an override, decisions and a breaker’s incident, and reads them back', async () => {
+    url = await freshUrl();
+    first = report(await run(['--url', url, '--json']));
+    expect(first['controls']).toEqual({
+      limits: 10,
+      signalled: 72,
+      charges: { granted: 3, refused: 1, duplicates: 0 },
+      haltsDecided: 1,
+      breakerTripped: true,
+      breakerRecovered: true,
+    });
+    expect(first['readBack']).toMatchObject(CONTROLS);
+    // The same in the rows, by SQL of our own.
+    expect(
+      await query(
+        url,
+        `SELECT (SELECT count(*) FROM limits)::int AS limits,
+           (SELECT string_agg(trim_scale(settled_amount)::text, ' ' ORDER BY idempotency_key) FROM budget_reservations) AS settled,
+           (SELECT string_agg(trim_scale(reserved + spent)::text, ' ') FROM budget_windows) AS windows,
+           (SELECT string_agg(run_id || ' ' || decision_reason, ' ') FROM decision_records) AS decisions,
+           (SELECT string_agg(circuit_breaker_name || ' ' || resolved, ' ') FROM costsim_cb_incidents) AS incidents,
+           (SELECT string_agg(name || ' ' || disabled, ' ') FROM costsim_cb_state) AS breakers`,
+      ),
+    ).toEqual({
+      limits: 10,
+      settled: '2875.25 1999.999999 2400',
+      windows: '7275.249999',
+      decisions: 'quickstart-halted Hard budget limit reached: 5001.25c consumed >= 5000c limit',
+      incidents: 'quickstart true',
+      breakers: 'quickstart false',
+    });
+  });
+
+  it('a second run changes no row of any table, and says so; text and JSON show the same figures', async () => {
+    const before = await contents(url);
+    const second = report(await run(['--url', url, '--json']));
+    expect(second['controls']).toEqual({
+      limits: 0,
+      signalled: 0,
+      charges: { granted: 0, refused: 0, duplicates: 4 },
+      haltsDecided: 0,
+      breakerTripped: false,
+      breakerRecovered: false,
+    });
+    expect(second['readBack']).toEqual(first['readBack']);
+    const { code, stdout } = await run(['--url', url]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Nothing changed: every call was there already.');
+    expect(stdout).toContain(
+      'Controls: 0 limits made; 0 charges granted, 0 refused, 4 there already; 0 runs crossed a threshold; 0 budget halts decided.',
+    );
+    expect(stdout).not.toContain('Circuit breaker');
+    for (const line of [
+      'limit=Quickstart: monthly budget  category=BUDGET  type=COST_CENTS  value=$50.00  enforcement=BLOCK',
+      'limit=Quickstart: what one run may use (agent-2)  category=THRESHOLD  type=TOKENS_PER_RUN  value=60000  enforcement=BLOCK',
+      'budget=Quickstart: monthly budget  since (UTC)=2025-11-01 00:00  cap=$50.00  reserved=$0.00  spent=$72.75249999  remaining=$0.00',
+      'budget=Quickstart: monthly budget  since (UTC)=2025-11-01 00:00  cap=$50.00  reserved=$0.00  spent=$0.00  remaining=$50.00',
+      'limit=Quickstart: monthly budget  from=5000  to=8000  status=EXPIRED  until (UTC)=2025-11-15 04:00',
+    ])
+      expect(stdout).toContain(`  ${line}\n`);
+    expect(await contents(url)).toEqual(before);
+  });
+
+  it('killed among the controls, and again: as if it had run once', async () => {
+    const own = await freshUrl();
+    const { child, ended } = start(['--url', own, '--json']);
+    await waitFor(
+      async () => {
+        const tables = await query(own, `SELECT to_regclass('budget_reservations') IS NOT NULL AS there`);
+        return tables['there'] && Number((await query(own, 'SELECT count(*) AS n FROM budget_reservations'))['n']) > 0;
+      },
+      'the charges have begun',
+      120_000,
+    );
+    child.kill('SIGKILL');
+    await ended;
+    const again = report(await run(['--url', own, '--json']));
+    expect(again['readBack']).toEqual(first['readBack']);
   });
 });

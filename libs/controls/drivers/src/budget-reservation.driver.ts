@@ -63,8 +63,9 @@ export class BudgetReservationDriver implements BudgetReservationPort {
 
   /**
    * Holds `amountCents` back against 1–4 limits at once: all of them grant it, or none does. One round trip; three the
-   * first time in a limit's period. A replay (same key, limits, amount and run; the ttl isn't compared) is the first
-   * reservation as it now stands, `duplicate: true`, whatever became of it or of its limits.
+   * first time in a limit's period, two where it is refused after others changed the window meanwhile. A replay (same key,
+   * limits, amount and run; the ttl isn't compared) is the first reservation as it now stands, `duplicate: true`, whatever
+   * became of it or of its limits.
    * @throws LimitExceededError `details.limitId`, the limit with the least left (ties: the smaller id), and `remaining`, what
    * that is; nothing is written then
    * @throws ConflictError reason `content`: the key is another reservation's, `details.reservationId`

@@ -200,3 +200,20 @@ describe.each([
     },
   );
 });
+
+it('a connection keeps the plan of single reserves: to plan each anew costs more than to run it', async () => {
+  const [source] = await db.connections(1, { max: 1 });
+  await source?.transaction(async (own) => {
+    const reservations = getBudgetReservationDriver(own, { clock: fixedClock(NOW), ids: sequentialIds('own') });
+    await insertRows(
+      own,
+      makeTenant({ id: 'own' }),
+      makeLimit('own', { id: 'l', limit_category: 'BUDGET', reset_period: 'NONE', max_value: '9000000' }),
+    );
+    for (let n = 0; n < 12; n += 1) await reservations.reserve('own', { limitIds: ['l'], ...item(`own-${n}`) });
+    const [plans]: { custom: number; generic: number }[] = await own.query(
+      `SELECT custom_plans::int AS custom, generic_plans::int AS generic FROM pg_prepared_statements WHERE name LIKE 'hoc_reserve_budget%'`,
+    );
+    expect(plans).toEqual({ custom: 5, generic: 8 });
+  });
+});

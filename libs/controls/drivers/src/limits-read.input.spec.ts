@@ -220,3 +220,18 @@ it('law 12: a tenant with the same ids everywhere changes nothing, and sees its 
     '7',
   ]);
 });
+
+it('a filter of a class with getters is applied, as it is read the first time', async () => {
+  class Shifting {
+    private reads = 0;
+    get scope(): 'AGENT' | 'TENANT' {
+      this.reads += 1;
+      return this.reads === 1 ? 'AGENT' : 'TENANT';
+    }
+  }
+  const filter = (): object => Object.create(new Shifting()) as object;
+  expect((await driver.fetchLimits('t1')).items).toHaveLength(2);
+  expect((await driver.fetchLimits('t1', filter())).items).toEqual([]);
+  expect(await driver.countLimits('t1', filter())).toBe(0);
+  expect((await driver.fetchBudgetLimits('t1', filter())).items).toEqual([]);
+});

@@ -238,6 +238,11 @@ describe('requestOverride', () => {
       expect(await request({ limitId: 'l1', overrideValue: equal })).toMatchObject({ overrideValue: equal });
     },
   );
+  it('a limit of zero is refused before the database would, and the transaction goes on', async () => {
+    await limits(1, { max_value: '0' });
+    expect(await reasonOf(request({ limitId: 'l1', overrideValue: '5' }))).toBe('LIMIT_OF_ZERO');
+    expect(await request({ limitId: 'L' })).toMatchObject({ limitId: 'L', status: 'ACTIVE' });
+  });
   it('F42: a disabled limit, and a limit of another tenant', async () => {
     await limits(1, { max_value: '100', status: 'DISABLED' });
     const disabled = await refusal(request({ limitId: 'l1' }));

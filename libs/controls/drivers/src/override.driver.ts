@@ -100,7 +100,7 @@ export class LimitOverrideService implements OverridePort {
    * the tenant that are over are marked on the way. Two statements, in the caller's transaction.
    * @throws in this order: TransactionRequiredError, InvalidArgumentError for the request itself, LimitNotFoundError,
    * OverrideValidationError LIMIT_DISABLED, StackingAbuseError (for a scheduled one too), OverrideValidationError
-   * ALREADY_EXISTS, DURATION, NOT_AN_INCREASE, ABOVE_PLAN_CAP, START
+   * ALREADY_EXISTS, DURATION, LIMIT_OF_ZERO, NOT_AN_INCREASE, ABOVE_PLAN_CAP, START
    * @see override_driver.py, LimitOverrideService.request_override
    */
   async requestOverride(

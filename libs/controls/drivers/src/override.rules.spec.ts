@@ -63,6 +63,10 @@ describe('requestFault', () => {
     expect(requestFault(asked({ value: decimal('12') }), bounds, NOW)).toBeNull();
     expect(requestFault(asked({ durationHours: 168 }), bounds, NOW)).toBeNull();
   });
+  it('a limit of zero has no override: of nothing there is no more', () => {
+    expect(requestFault(asked(), { above: decimal('0'), cap: null }, NOW)).toBe('LIMIT_OF_ZERO');
+    expect(requestFault(asked({ durationHours: 169 }), { above: decimal('0'), cap: null }, NOW)).toBe('DURATION');
+  });
   it('a value passes exactly above the limit and up to the cap', () => {
     fc.assert(
       fc.property(amount, amount, fc.option(amount), (value, above, cap) => {

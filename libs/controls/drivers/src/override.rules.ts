@@ -5,7 +5,7 @@ import {
   type OverrideFault,
   type OverrideStatus,
 } from '@hoc/controls/schemas';
-import { compareDecimal, type DecimalString } from '@hoc/shared/kernel';
+import { compareDecimal, type DecimalString, ZERO_DECIMAL } from '@hoc/shared/kernel';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -100,6 +100,7 @@ export function grantFault(granted: GrantedOverride, bounds: ValueBounds, now: D
 }
 
 function valueFault(value: DecimalString, { above, cap }: ValueBounds): OverrideFault | null {
+  if (compareDecimal(above, ZERO_DECIMAL) === 0) return 'LIMIT_OF_ZERO';
   if (compareDecimal(value, above) <= 0) return 'NOT_AN_INCREASE';
   return cap !== null && compareDecimal(value, cap) > 0 ? 'ABOVE_PLAN_CAP' : null;
 }

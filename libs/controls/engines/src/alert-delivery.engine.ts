@@ -100,7 +100,9 @@ export class AlertDeliveryEngine {
 
   private async deliverOne(transport: AlertTransport, alert: ClaimedAlert, timeoutMs: number): Promise<Outcome> {
     const named = { alertId: alert.alertId, alertType: alert.alertType, circuitBreaker: alert.circuitBreakerName };
-    if (this.deps.clock.now().getTime() + timeoutMs > alert.lockedUntil.getTime()) {
+    // Nobody freezes a Date: what a transport does to its own changes no lease.
+    const lockedUntil = new Date(alert.lockedUntil.getTime());
+    if (this.deps.clock.now().getTime() + timeoutMs > lockedUntil.getTime()) {
       this.logger.warn('alert_lease_too_short', named);
       return 'neither';
     }
@@ -108,8 +110,8 @@ export class AlertDeliveryEngine {
     try {
       const marked = await this.run(({ alerts }) =>
         failure === null
-          ? alerts.markAlertSent(alert.alertId, alert.lockedUntil)
-          : alerts.markAlertFailed(alert.alertId, alert.lockedUntil, failure),
+          ? alerts.markAlertSent(alert.alertId, lockedUntil)
+          : alerts.markAlertFailed(alert.alertId, lockedUntil, failure),
       );
       if (!marked) {
         this.logger.warn('alert_lease_lost', named);

@@ -58,14 +58,14 @@ class Ledger {
     const reservation: Reservation = {
       reservationId: `r-${this.stored.size + 1}`,
       tenantId,
-      limits: limitIds.map((limitId) => ({ limitId, windowStart: AT })),
+      limits: limitIds.map((limitId) => ({ limitId, windowStart: new Date(AT) })),
       runId,
       amountCents,
       settledCents: null,
       status: 'RESERVED',
       idempotencyKey,
-      createdAt: AT,
-      expiresAt: AT,
+      createdAt: new Date(AT),
+      expiresAt: new Date(AT),
       duplicate: false,
     };
     this.stored.set(idempotencyKey, { reservation, limits: limitIds.join() });
@@ -154,6 +154,19 @@ it('C2: the same key and content share an answer; other content waits for the ne
     'granted r-2',
   ]);
   expect([ledger.batches.map(({ keys }) => keys), ledger.reserved]).toEqual([[['p'], ['p', 'q']], '10']);
+});
+
+it.each(['granted', 'stored'])('C2: an answer that callers share, %s: each has instants of its own', async (kind) => {
+  const { coalescer } = made(100);
+  if (kind === 'stored') await coalescer.reserve('t1', charge(1, 'k'));
+  const [first, ...others] = await Promise.all([1, 2, 3].map(() => coalescer.reserve('t1', charge(1, 'k'))));
+  first?.createdAt.setTime(0);
+  first?.expiresAt.setTime(0);
+  first?.limits[0]?.windowStart.setTime(0);
+  for (const other of others)
+    expect([other.createdAt, other.expiresAt, other.limits[0]?.windowStart]).toEqual([AT, AT, AT]);
+  const instants = others.flatMap(({ createdAt, expiresAt, limits }) => [createdAt, expiresAt, limits[0]?.windowStart]);
+  expect(new Set(instants).size).toBe(6);
 });
 
 it('C2: the same key and content share a refusal; a smaller one under that key is decided anew', async () => {

@@ -199,11 +199,23 @@ function answer([first, ...others]: Charge, outcome: ReserveOutcome | undefined)
   for (const call of others)
     settle(
       call,
-      outcome?.kind === 'granted'
-        ? { kind: 'duplicate', reservation: Object.freeze({ ...outcome.reservation, duplicate: true }) }
+      outcome?.kind === 'granted' || outcome?.kind === 'duplicate'
+        ? { kind: 'duplicate', reservation: duplicateOf(outcome.reservation) }
         : outcome,
     );
 }
+
+/** With instants of its own: a Date can't be frozen, and is its holder's to change. */
+const duplicateOf = (reservation: Reservation): Reservation =>
+  Object.freeze({
+    ...reservation,
+    limits: Object.freeze(
+      reservation.limits.map((each) => Object.freeze({ ...each, windowStart: new Date(each.windowStart) })),
+    ),
+    createdAt: new Date(reservation.createdAt),
+    expiresAt: new Date(reservation.expiresAt),
+    duplicate: true,
+  });
 
 function settle(call: Waiting, outcome: ReserveOutcome | undefined): void {
   try {

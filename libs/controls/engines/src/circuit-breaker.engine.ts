@@ -56,7 +56,8 @@ export class CircuitBreakerEngine {
   }
 
   /**
-   * Whether the second model may be used now. A database that can't be asked counts as `onUnavailable` says.
+   * Whether the second model may be used now. A database that can't be asked counts as `onUnavailable` says. Inside a
+   * transaction the failure has ended that one as well, and its commit says so: `ControlsGuards` is for this.
    * @throws HocError any but `UnavailableError`: a fault is no answer
    */
   async shouldUseV2(): Promise<BreakerVerdict> {

@@ -18,6 +18,7 @@ import type { AlertDeliveryEngine } from './alert-delivery.engine';
 import type { BudgetEnforcementEngine } from './budget-enforcement.engine';
 import type { ChargeCoalescer } from './charge-coalescer.engine';
 import type { CircuitBreakerEngine, CircuitBreakerEngineOptions } from './circuit-breaker.engine';
+import type { ControlsGuards } from './controls-guards.engine';
 import type { ControlsSweeps } from './controls-sweeps.engine';
 import type { LimitCheckEngine } from './limit-check.engine';
 import type { LimitsQueryEngine } from './limits-query.engine';
@@ -76,6 +77,8 @@ export interface ControlsServices {
   readonly alerts: AlertDeliveryEngine;
   /** Charges of many callers at the rate of batches. */
   readonly charges: ChargeCoalescer;
+  /** The breaker and the limits, asked so that there is an answer while the database has none. */
+  readonly guards: ControlsGuards;
   /** What a scheduler calls. */
   readonly sweeps: ControlsSweeps;
   /** Waits for what runs and for what waits; a second call gives the same promise. */

@@ -25,13 +25,14 @@ export {
   type ControlsRunner,
   type ControlsServices,
 } from './controls-engines.engine';
+export { type ControlsGuardEngines, type ControlsGuards, createControlsGuards } from './controls-guards.engine';
 export {
   type ControlsSweepEngines,
   type ControlsSweeps,
   createControlsSweeps,
   type HaltDecisionsOptions,
 } from './controls-sweeps.engine';
-export { LimitCheckEngine } from './limit-check.engine';
+export { LIMIT_CHECK_UNAVAILABLE, LimitCheckEngine } from './limit-check.engine';
 export {
   budgetWindow,
   type BudgetWindow,

@@ -345,6 +345,8 @@ describe('bad input', () => {
     ['kind', { estimated: '1' }],
     ['currentUsage', { kind: 'cost', estimated: '1', currentUsage: null }],
     ['currentUsage', { kind: 'cost', estimated: '1', currentUsage: ['1'] }],
+    ['currentUsage', { kind: 'cost', estimated: '1', currentUsage: new Map([['X', '999']]) }],
+    ['currentUsage', { kind: 'cost', estimated: '1', currentUsage: Object.create({ X: '999' }) as object }],
     ['currentUsage', { kind: 'cost', estimated: '1', currentUsage: { '': '1' } }],
     ['currentUsage', { kind: 'cost', estimated: '1', currentUsage: { ['x'.repeat(101)]: '1' } }],
     ['context', { kind: 'cost', estimated: '1', context: null }],

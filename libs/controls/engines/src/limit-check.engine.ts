@@ -50,7 +50,8 @@ export class LimitCheckEngine {
   ) {}
 
   /**
-   * The decision. A database that doesn't answer blocks, with reason UNAVAILABLE: it is no error of this call.
+   * The decision. A database that doesn't answer blocks, with reason UNAVAILABLE: it is no error of this call. Inside a
+   * transaction the failure has ended that one as well, and its commit says so: `ControlsGuards` is for this.
    * @throws TenantScopeError, InvalidArgumentError for a bad request
    */
   async check(tenantId: string, request: LimitCheckRequest): Promise<LimitCheckResponse> {
@@ -63,7 +64,7 @@ export class LimitCheckEngine {
     } catch (error) {
       if (!UnavailableError.is(error)) throw error;
       (this.deps.logger ?? noopLogger).warn('limit_check_unavailable', { kind: asked.kind });
-      return UNAVAILABLE;
+      return LIMIT_CHECK_UNAVAILABLE;
     }
   }
 
@@ -184,7 +185,8 @@ function toResponse(checks: readonly LimitCheckResult[]): LimitCheckResponse {
   });
 }
 
-const UNAVAILABLE: LimitCheckResponse = deepFreeze({
+/** What a check says while the database can't be asked. */
+export const LIMIT_CHECK_UNAVAILABLE: LimitCheckResponse = deepFreeze({
   decision: 'BLOCK',
   blockingLimitId: null,
   blockingLimitType: null,

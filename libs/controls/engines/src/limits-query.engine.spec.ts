@@ -204,3 +204,17 @@ it('G.4: no tenant and no filter that isn’t one get as far as the driver', asy
   await expect(engine.listBudgets('t1', bad('x'))).rejects.toThrow(InvalidArgumentError);
   expect(asked).toEqual([]);
 });
+
+it('a filter of a class with getters is applied as it is read, once', async () => {
+  let reads = 0;
+  class ByScope {
+    get scope(): 'AGENT' | 'TENANT' {
+      reads += 1;
+      return reads === 1 ? 'AGENT' : 'TENANT';
+    }
+  }
+  const { engine, asked } = engineOn();
+  const { filtersApplied } = await engine.listLimits('t', new ByScope());
+  expect(asked.map(([, , filter]) => filter)).toEqual([{ scope: 'AGENT' }, { scope: 'AGENT' }]);
+  expect(filtersApplied).toMatchObject({ scope: 'AGENT' });
+});

@@ -57,7 +57,7 @@ export class LimitsQueryEngine {
     page: PageRequest = {},
   ): Promise<LimitList<LimitSummary, AppliedLimitsFilter>> {
     const tenant = assertTenantId(tenantId);
-    const asked = given(filter);
+    const asked = given(filter, LIMITS_KEYS);
     const found = await this.driver.fetchLimits(tenant, asked, page);
     const total = await this.driver.countLimits(tenant, asked);
     return listOf(found, total, { category: 'BUDGET', status: 'ACTIVE', ...asked });
@@ -86,7 +86,7 @@ export class LimitsQueryEngine {
     page: PageRequest = {},
   ): Promise<LimitList<BudgetLimit, AppliedBudgetLimitsFilter>> {
     const tenant = assertTenantId(tenantId);
-    const asked = given(filter);
+    const asked = given(filter, BUDGET_KEYS);
     const found = await this.driver.fetchBudgetLimits(tenant, asked, page);
     const total = await this.driver.countLimits(tenant, { ...asked, category: 'BUDGET' });
     return listOf(found, total, { status: 'ACTIVE', ...asked });
@@ -120,10 +120,27 @@ const listOf = <Item, Filter>(
   filtersApplied: Filter,
 ): LimitList<Item, Filter> => deepFreeze({ items, nextCursor, total, hasMore: nextCursor !== null, filtersApplied });
 
-/** What is set of a filter, as the caller's own object won't change it any more. */
-const given = <Filter extends object>(filter: Filter): Filter =>
-  Object.fromEntries(
-    Object.entries(assertObject(filter, 'filter'))
+const LIMITS_KEYS = [
+  'category',
+  'status',
+  'scope',
+  'enforcement',
+  'limitType',
+  'createdAfter',
+  'createdBefore',
+] as const;
+const BUDGET_KEYS = ['scope', 'status'] as const;
+
+/**
+ * What is set of a filter, as the caller's own object won't change it any more. Asked for by name as well: what a class has
+ * as getters would be left out, and a filter that isn't applied shows more than was asked for.
+ */
+function given<Filter extends object>(filter: Filter, keys: readonly (keyof Filter & string)[]): Filter {
+  const asked = assertObject(filter, 'filter');
+  return Object.fromEntries(
+    [...new Set([...keys, ...Object.keys(asked)])]
+      .map((key) => [key, asked[key]] as const)
       .filter(([, value]) => value !== undefined)
       .map(([key, value]) => [key, value instanceof Date ? new Date(value.getTime()) : value]),
   ) as Filter;
+}

@@ -201,6 +201,24 @@ describe('alerts from the queue to a receiver', () => {
     expect(JSON.stringify([logger.entries, await stored()])).not.toContain('pa55word');
   });
 
+  it.each([
+    ['sends', 200, 'sent'],
+    ['fails to send', 500, 'pending'],
+  ])('a transport that %s, and changes what it was given, changes no lease', async (_name, status, becomes) => {
+    await queued('a');
+    const meddling: AlertTransport = {
+      send: async (alert) => {
+        alert.lockedUntil.setTime(0);
+        expect(() => Object.assign(alert, { alertId: 'b' })).toThrow(TypeError);
+        expect(() => Object.assign(alert.payload[0] as object, { labels: {} })).toThrow(TypeError);
+        return Promise.resolve({ status });
+      },
+    };
+    const { sent, failed } = await engineOn(hoc, meddling).deliverDue();
+    expect(sent + failed).toBe(1);
+    expect(await stored()).toMatchObject([{ status: becomes, locked_until: null }]);
+  });
+
   it('stands in no transaction while it sends', async () => {
     await queued('a');
     await queued('b');

@@ -15,6 +15,7 @@ let hoc: ReturnType<typeof connect>;
 const SETS = [['a'], ['b', 'a'], ['c', 'b']] as const;
 const CALLERS = 64;
 const CHARGES = 50;
+const PATIENCE_MS = 50_000;
 
 const charge = (limitIds: readonly string[], amountCents: string, idempotencyKey: string): ReserveInput => ({
   ...{ limitIds, amountCents, idempotencyKey },
@@ -145,6 +146,19 @@ describe('coalescers on a database', () => {
     expect(replays.every(({ answer }) => (answer as Reservation).duplicate)).toBe(true);
   });
 
+  it('seven sets of limits at once: four transactions, no more, and every set is decided', async () => {
+    const sets = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+    await budgets(Object.fromEntries(sets.map((id) => [id, '1000'])));
+    const { charges, close, counted } = await ownCoalescer(db.url());
+    const answers = await Promise.all(
+      Array.from({ length: 350 }, (_, n) => settled(charges.reserve('t', charge([sets[n % 7] ?? 'a'], '1', `k-${n}`)))),
+    );
+    expect(answers.filter((answer) => HocError.is(answer))).toEqual([]);
+    expect([counted.most, counted.begun]).toEqual([CHARGE_MAX_IN_FLIGHT, 7]);
+    expect((await windows()).map(({ reserved }) => reserved)).toEqual(sets.map(() => 50));
+    await close();
+  });
+
   it('many charges are few statements', async () => {
     await budgets({ a: '1000' });
     const { charges, close, statements } = await ownCoalescer(db.url());
@@ -197,12 +211,16 @@ describe('coalescers on a database', () => {
         await budgets({ a: '64', b: '64' });
         await holder.query('SELECT pg_advisory_lock(4711)');
         const lost = send('a', 'k');
-        const pid = await waitFor(async () => {
-          const [row] = await query<{ pid: number }>(
-            `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-          );
-          return row?.pid;
-        }, 'a COMMIT waits');
+        const pid = await waitFor(
+          async () => {
+            const [row] = await query<{ pid: number }>(
+              `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+            );
+            return row?.pid;
+          },
+          'a COMMIT waits',
+          PATIENCE_MS,
+        );
         const unharmed = await send('b', 'other');
         await killBackend(pid);
         for (const answer of await lost)

@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { controlsModule, createChargeCoalescer } from './index';
 
 const NOW = '2026-03-10T12:00:00.000Z';
+const PATIENCE_MS = 50_000;
 const clock = fixedClock(NOW);
 const deps = { clock, ids: uuidV7Generator(clock) };
 const db = useEmptyDatabase({ entities: [], migrations: [] });
@@ -213,12 +214,16 @@ describe('the coalescer on a database', () => {
       await holder.connect();
       await holder.query('SELECT pg_advisory_lock(4711)');
       const sent = ['1', '2', '3', '4', '5'].map((key) => settled(charges.reserve('t', charge('1', key))));
-      const pid = await waitFor(async () => {
-        const [row] = await query<{ pid: number }>(
-          `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-        );
-        return row?.pid;
-      }, 'a COMMIT waits');
+      const pid = await waitFor(
+        async () => {
+          const [row] = await query<{ pid: number }>(
+            `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+          );
+          return row?.pid;
+        },
+        'a COMMIT waits',
+        PATIENCE_MS,
+      );
       const others = ['6', '7'].map((key) => settled(charges.reserve('t', charge('1', key, ['b']))));
       expect((await Promise.all(others)).map(told)).toEqual(['granted', 'granted']);
       const next = settled(charges.reserve('t', charge('0', 'next')));
@@ -257,7 +262,10 @@ describe('the coalescer on a database', () => {
         proxy.onClientData(null);
         proxy.freezeReplies();
         next = settled(charges.reserve('t', charge('0', 'next')));
-        setTimeout(proxy.drop, 50);
+        // Five charges and the first one: what was committed is there for all to see.
+        void waitFor(async () => (await rows()).length === 6, 'the COMMIT took effect', PATIENCE_MS).finally(
+          proxy.drop,
+        );
       });
       const lost = await send(charges);
       for (const answer of lost)

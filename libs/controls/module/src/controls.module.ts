@@ -20,6 +20,7 @@ import {
   type ControlsRunner,
   type ControlsServices,
   createChargeCoalescer,
+  createControlsGuards,
   createControlsSweeps,
   getCircuitBreakerEngine,
   getLimitsQueryEngine,
@@ -88,6 +89,7 @@ function services(run: UnitOfWorkRunner<EntityManager>, deps: ControlsDeps<Entit
     overrideLifecycle,
     alerts,
     charges,
+    guards: createControlsGuards(inTransaction, deps, deps.breaker?.onUnavailable),
     sweeps,
     close: () =>
       (closing ??= Promise.all([overrideLifecycle.close(), alerts.close(), charges.close(), sweeps.close()]).then(

@@ -6,6 +6,7 @@ export {
   type CircuitBreakerEngine,
   type ControlsDeps,
   type ControlsEngines,
+  type ControlsGuards,
   type ControlsRunner,
   type ControlsServices,
   type ControlsSweeps,

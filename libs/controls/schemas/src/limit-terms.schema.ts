@@ -46,12 +46,17 @@ export function budgetWindow(resetPeriod: ResetPeriod, at: Date): BudgetWindow {
   const instant = assertDate(at, 'at').getTime();
   if (resetPeriod === 'NONE') return Object.freeze({ from: null, to: null });
   if (resetPeriod === 'MONTHLY') {
-    const [year, month] = [new Date(instant).getUTCFullYear(), new Date(instant).getUTCMonth()];
-    return window(Date.UTC(year, month), Date.UTC(year, month + 1));
+    return window(monthStart(instant, 0), monthStart(instant, 1));
   }
   const day = Math.floor(instant / DAY_MS);
   const first = resetPeriod === 'DAILY' ? day : day - modulo(day + MONDAY_SHIFT_DAYS, 7);
   return window(first * DAY_MS, (first + (resetPeriod === 'DAILY' ? 1 : 7)) * DAY_MS);
+}
+
+/** Set on a Date: `Date.UTC` takes the years 0–99 for 1900–1999. */
+function monthStart(instant: number, later: number): number {
+  const month = new Date(instant - modulo(instant, DAY_MS));
+  return month.setUTCMonth(month.getUTCMonth() + later, 1);
 }
 
 const window = (from: number, to: number): BudgetWindow => Object.freeze({ from: new Date(from), to: new Date(to) });

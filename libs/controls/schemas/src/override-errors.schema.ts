@@ -58,6 +58,7 @@ export type OverrideFault =
   | 'DURATION'
   | 'START'
   | 'LIMIT_DISABLED'
+  | 'LIMIT_OF_ZERO'
   | 'NOT_CANCELLABLE'
   | 'NOT_PENDING'
   | 'WINDOW_PASSED';
@@ -106,6 +107,7 @@ const SAYS: Readonly<Record<OverrideFault, string>> = Object.freeze({
   DURATION: 'it lasts too long',
   START: 'it starts in the past, or too far ahead',
   LIMIT_DISABLED: 'the limit is disabled',
+  LIMIT_OF_ZERO: 'a limit of zero forbids, and is lifted by changing it',
   NOT_CANCELLABLE: 'it is over',
   NOT_PENDING: 'it is not pending',
   WINDOW_PASSED: 'its time is over',

@@ -82,7 +82,10 @@ export interface LimitOverrideResponse {
   /** The limit's value when the override was requested. */
   readonly originalValue: DecimalString;
   readonly overrideValue: DecimalString;
-  /** What counts now: `overrideValue` while in effect, else `originalValue`. */
+  /**
+   * `overrideValue` while in effect, else `originalValue`. What is checked, reserved and recorded by is never below the limit
+   * itself: one that was raised above its override since counts as it stands.
+   */
   readonly effectiveValue: DecimalString;
   /** ACTIVE, and `startsAt` ≤ now < `expiresAt`. */
   readonly inEffect: boolean;

@@ -56,3 +56,25 @@ it.each(['1000000.000001', '1000001', '10000000', '2000000'])('a ceiling of %s c
     validateOrThrow(CreateScopeRequest, { incidentId: 'i', allowedActions: ['a'], maxCostCents: cents }),
   ).toThrow(InvalidArgumentError),
 );
+
+it('actions that repeat are found in one pass over them, however many there are', () => {
+  const refuseToSearch = {
+    indexOf: () => {
+      throw new Error('each was compared with each');
+    },
+  };
+  const allowedActions = Object.assign(
+    Array.from({ length: 1000 }, (_, n) => `action-${n}`),
+    refuseToSearch,
+  );
+  const faultsOf = (given: object): unknown => {
+    try {
+      validateOrThrow(CreateScopeRequest, { incidentId: 'i', ...given });
+    } catch (error) {
+      return HocError.is(error) ? error.details['fields'] : error;
+    }
+    return null;
+  };
+  expect(faultsOf({ allowedActions })).toEqual([{ path: 'allowedActions', rule: 'arrayMaxSize' }]);
+  expect(faultsOf({ allowedActions: ['a', 'b', 'a'] })).toEqual([{ path: 'allowedActions', rule: 'arrayUnique' }]);
+});

@@ -11,14 +11,15 @@ import {
   type SystemScope,
 } from '@hoc/shared/kernel';
 import {
+  ARRAY_UNIQUE,
   ArrayMaxSize,
   ArrayMinSize,
-  ArrayUnique,
   IsArray,
   IsInt,
   Matches,
   Max,
   Min,
+  ValidateBy,
   ValidateIf,
 } from 'class-validator';
 import type { ExecutionScope, RiskClass, ScopeStatus } from './controls-enums.schema';
@@ -107,6 +108,15 @@ export interface RecoveryScopeTest extends ScopedExecutionResult {
 
 /** Checks what is given, null included: `@IsOptional` would let a null pass. */
 const IfGiven = (): PropertyDecorator => ValidateIf((_, value) => value !== undefined);
+/** In one pass: `@ArrayUnique` compares each item with each, also of a list that is far too long. */
+const IsDistinctList = (): PropertyDecorator =>
+  ValidateBy({
+    name: ARRAY_UNIQUE,
+    validator: {
+      validate: (value: unknown) => Array.isArray(value) && new Set(value).size === value.length,
+      defaultMessage: () => ARRAY_UNIQUE,
+    },
+  });
 const ID = 100;
 const ACTOR = 128;
 const INTENT_MAX = 500;
@@ -120,7 +130,7 @@ export class CreateScopeRequest {
   @IsArray()
   @ArrayMinSize(1)
   @ArrayMaxSize(SCOPE_ACTIONS_MAX)
-  @ArrayUnique()
+  @IsDistinctList()
   @IsIdText(ID, { each: true })
   allowedActions!: readonly string[];
   /** 0–1,000,000 cents, default 50. */

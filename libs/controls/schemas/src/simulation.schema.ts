@@ -126,8 +126,11 @@ export interface OverridesInEffectPort {
   ): Promise<ReadonlyMap<string, { readonly overrideId: string; readonly overrideValue: DecimalString }>>;
 }
 
+/** A plain object alone: a `Map` of usage has no entries of its own, and would pass for no usage at all. */
 function isUsageByLimit(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Date) return false;
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return false;
   return Object.entries(value).every(([id, amount]) => idFault(id, 100) === null && isMoneyText(amount));
 }
 

@@ -3,6 +3,7 @@ import {
   assertCallId,
   assertId,
   assertInt,
+  assertList,
   assertOneOf,
   assertRange,
   assertTenantId,
@@ -47,6 +48,15 @@ describe('scopes', () => {
 });
 
 describe('checks', () => {
+  it('a list has an item at each of its places: `map` would step over a hole, and nobody would check it', () => {
+    expect(assertList(['a', undefined], 'ids', 2)).toEqual(['a', undefined]);
+    const refused = (reason: string) => expect.objectContaining({ details: { field: 'ids', reason } }) as Error;
+    const [gap, none] = [['a', 'b', 'c'], new Array<string>(3)];
+    delete gap[1];
+    for (const holed of [gap, none]) expect(() => assertList(holed, 'ids', 3)).toThrow(refused('hole'));
+    expect(() => assertList(new Array(4), 'ids', 3)).toThrow(refused('too_many'));
+    expect(() => assertList({ length: 0 }, 'ids', 3)).toThrow(refused('list'));
+  });
   const [early, late] = [new Date(0), new Date(1)];
   it('ranges are half-open and begin before they end', () => {
     expect(() => assertRange(early, late, 'range')).not.toThrow();

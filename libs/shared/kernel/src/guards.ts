@@ -73,11 +73,18 @@ export function assertOneOf<T extends string>(value: unknown, list: readonly T[]
   return found;
 }
 
-/** A list of at most `max` items (an empty one passes). @throws InvalidArgumentError naming `field` */
+/** A list of at most `max` items (an empty one passes), without holes. @throws InvalidArgumentError naming `field` */
 export function assertList(value: unknown, field: string, max: number): readonly unknown[] {
   if (!Array.isArray(value)) throw invalid(field, 'list', `${field} must be a list`);
   if (value.length > max) throw invalid(field, 'too_many', `${field} takes at most ${max} items`);
+  if (hasHole(value)) throw invalid(field, 'hole', `${field} must be a list without holes`);
   return value;
+}
+
+/** Whether the list lacks one of its places: `map` and `forEach` would step over it, unchecked. */
+export function hasHole(list: readonly unknown[]): boolean {
+  for (let at = 0; at < list.length; at += 1) if (!(at in list)) return true;
+  return false;
 }
 
 /** An object that is no list and no Date. @throws InvalidArgumentError naming `field` */

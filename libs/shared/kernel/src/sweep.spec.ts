@@ -14,8 +14,9 @@ function laid(...sizes: readonly number[]) {
     },
   };
 }
-/** A round that stands open until the test ends it. */
+/** A round that stands open until the test ends it; one after it is the last. */
 function held() {
+  let asked = 0;
   let begun: () => void = () => undefined;
   let end: (result: { more: boolean }) => void = () => undefined;
   let fail: (error: unknown) => void = () => undefined;
@@ -27,7 +28,8 @@ function held() {
     fail: (error: unknown) => fail(error),
     round: () => {
       begun();
-      return work;
+      asked += 1;
+      return asked === 1 ? work : Promise.resolve({ more: false });
     },
   };
 }

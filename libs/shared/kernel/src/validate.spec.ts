@@ -60,7 +60,29 @@ describe('validateOrThrow', () => {
     expect(faults(hidden)).toMatchObject({ field: 'metadata' });
     expect(faults({ ...good, constructor: 'x' })).toMatchObject({ field: 'constructor' });
   });
+  it('walks no value that no class awaits: a list of a million items would hold everybody up', () => {
+    let reads = 0;
+    const item = {
+      get a() {
+        reads += 1;
+        return 1;
+      },
+    };
+    expect(faults({ ...good, note: [item] })).toMatchObject({ field: 'note', reason: 'isPlainText' });
+    expect(reads).toBe(0);
+  });
+  it('makes no instance of each item of a list that is far too long', () => {
+    const inner = Array.from({ length: 10_001 }, () => ({ count: 1 }));
+    expect(faults({ ...good, inner })).toMatchObject({ field: 'inner', reason: 'arrayMaxSize' });
+  });
+  it('says of a hostile request no more than a reader can use', () => {
+    const keys = Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`${'k'.repeat(500)}${n}`, 1]));
+    const { fields } = faults({ ...good, ...keys }) as { fields: { path: string }[] };
+    expect(fields).toHaveLength(100);
+    expect(fields[0]?.path).toBe(`${'k'.repeat(200)}…`);
+  });
   it.each([
+    ['a list with a hole', { ...good, note: new Array(2) }],
     ['unknown key', { ...good, extra: 1 }],
     ['negative money', { ...good, cost: '-1' }],
     ['seven fraction digits', { ...good, cost: '1.1234567' }],

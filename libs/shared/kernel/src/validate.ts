@@ -3,6 +3,7 @@ import { plainToInstance } from 'class-transformer';
 import { ValidateBy, validateSync, type ValidationError, type ValidationOptions } from 'class-validator';
 import { toDecimalString, ZERO_DECIMAL } from './decimal';
 import { HocError, InvalidArgumentError } from './errors';
+import { hasHole } from './guards';
 import { assertJsonObject } from './json';
 import { idFault, textFault } from './text';
 
@@ -12,10 +13,16 @@ export interface FieldFault {
   readonly rule: string;
 }
 
+/** Broken rules that a refusal lists, and characters of a path in it: the sender chooses how many keys there are, and which. */
+const FAULTS_MAX = 100;
+const PATH_MAX = 200;
+/** Items of a list of which each becomes an instance, at most. */
+const TYPED_MAX = 10_000;
+
 /**
  * A request class filled from `plain` and checked: unknown keys are refused, nothing is converted.
- * @throws InvalidArgumentError whose `details.fields` lists every broken rule and whose `field` and `reason` are the first
- * one's; values are never echoed
+ * @throws InvalidArgumentError whose `details.fields` lists the broken rules, 100 at most, and whose `field` and `reason` are
+ * the first one's; values are never echoed
  */
 export function validateOrThrow<T extends object>(type: new () => T, plain: unknown): T {
   if (typeof plain !== 'object' || plain === null || Array.isArray(plain) || plain instanceof Date)
@@ -46,14 +53,21 @@ function fill<T extends object>(instance: T, type: new () => T, plain: object): 
 function typed<T extends object>(type: new () => T, key: string, value: unknown): unknown {
   if (value instanceof Date) return new Date(value.getTime());
   if (typeof value !== 'object' || value === null) return value;
-  let transformed: unknown;
+  if (Array.isArray(value) && hasHole(value)) throw refusal([{ path: key, rule: 'isDense' }]);
+  if (!isTyped(type, key)) return value;
+  if (Array.isArray(value) && value.length > TYPED_MAX) throw refusal([{ path: key, rule: 'arrayMaxSize' }]);
+  return transformed(type, key, value);
+}
+
+/** Asked with an empty object: walking a value that no class awaits takes seconds for a long list. */
+const isTyped = <T extends object>(type: new () => T, key: string): boolean => isOfAClass(transformed(type, key, {}));
+
+function transformed<T extends object>(type: new () => T, key: string, value: object): unknown {
   try {
-    transformed = Reflect.get(plainToInstance(type, { [key]: value }, { enableImplicitConversion: false }), key);
+    return Reflect.get(plainToInstance(type, { [key]: value }, { enableImplicitConversion: false }), key);
   } catch {
     return value;
   }
-  const members: unknown[] = Array.isArray(transformed) ? transformed : [transformed];
-  return members.some(isOfAClass) ? transformed : value;
 }
 
 /** Made by `@Type`; plain objects of another realm are one step below null too. */
@@ -115,14 +129,17 @@ function faultsOf(error: ValidationError, parent: string): FieldFault[] {
   return [...own, ...(error.children ?? []).flatMap((child) => faultsOf(child, path))];
 }
 
-function refusal(faults: readonly FieldFault[]): InvalidArgumentError {
+function refusal(broken: readonly FieldFault[]): InvalidArgumentError {
+  const faults = broken.slice(0, FAULTS_MAX).map(({ path, rule: name }) => ({ path: shown(path), rule: name }));
   const [first = { path: '', rule: 'unknown' }] = faults;
   const names = [...new Set(faults.map((fault) => fault.path || 'the request'))].slice(0, 10).join(', ');
   return new InvalidArgumentError(`invalid request: ${names}`, {
     details: {
       field: first.path,
       reason: first.rule,
-      fields: faults.map(({ path, rule: name }) => ({ path, rule: name })),
+      fields: faults,
     },
   });
 }
+
+const shown = (path: string): string => (path.length > PATH_MAX ? `${path.slice(0, PATH_MAX)}…` : path);

@@ -71,6 +71,21 @@ describe('createHoc', () => {
     expect(hoc.dataSource.isInitialized).toBe(false);
   });
 
+  it('a database that is not there is an UnavailableError that says no address, and the next call tries again', async () => {
+    const gone = { url: 'postgresql://nobody:hunter2@127.0.0.1:1/none', applicationName: 'hoc' };
+    const hoc = createHoc({ connection: gone, modules: [probe('a')] });
+    for (const call of [
+      () => hoc.transaction(async () => 1),
+      () => hoc.services.a.ping(),
+      () => hoc.migrate(),
+      () => hoc.transaction(async () => 1),
+    ]) {
+      const error: unknown = await call().catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: true, details: { reason: 'connection' } });
+      expect(JSON.stringify(error)).not.toMatch(/hunter2|127/);
+    }
+    await hoc.close();
+  });
   it('leaves a DataSource that it was given open', async () => {
     const dataSource = createHocDataSource({ ...connection(), entities, migrations });
     const hoc = createHoc({ dataSource, modules: [probe('alpha')] });

@@ -1,8 +1,13 @@
+import { pgErrorToHocError } from '@hoc/shared/drivers';
+import { UnavailableError } from '@hoc/shared/kernel';
 import type { DataSource } from 'typeorm';
 
 const starting = new WeakMap<DataSource, Promise<unknown>>();
 
-/** Initialises a DataSource that isn't, once, also for callers at the same time. */
+/**
+ * Initialises a DataSource that isn't, once, also for callers at the same time.
+ * @throws UnavailableError where the database can't be reached or refuses; what TypeORM says of a bad configuration as it is
+ */
 export async function ready(source: DataSource): Promise<DataSource> {
   if (source.isInitialized) return source;
   let start = starting.get(source);
@@ -10,6 +15,11 @@ export async function ready(source: DataSource): Promise<DataSource> {
     start = source.initialize().finally(() => starting.delete(source));
     starting.set(source, start);
   }
-  await start;
+  try {
+    await start;
+  } catch (error) {
+    const mapped = pgErrorToHocError(error);
+    throw UnavailableError.is(mapped) ? mapped : error;
+  }
   return source;
 }

@@ -37,7 +37,7 @@ export async function reserveItems(
   const now = deps.clock.now();
   const call = [tenant, limitIds, now.toISOString(), ...periodStarts(now)];
   const outcomes: ReserveOutcome[] = [];
-  let waiting = items.map((item, place) => ({ ...newItem(item, deps.ids.next(), now), place }));
+  let waiting = items.map((item, place) => newItem(item, { place, id: deps.ids.next(), now }));
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
     const rows = inOrder(await run(manager, RESERVE, [...call, ...toColumns(waiting, COLUMNS)]));
     const whole = readWhole(limitIds, rows, waiting.length);
@@ -81,15 +81,23 @@ const ROUNDS_MAX = 20;
 
 const inOrder = (rows: readonly ReserveColumns[]): readonly ReserveColumns[] => [...rows].sort((a, b) => a.n - b.n);
 
-interface NewItem extends CheckedReserveItem {
+interface NewItem extends Omit<CheckedReserveItem, 'ttlSeconds'> {
+  /** In the caller's list. */
+  readonly place: number;
   readonly id: string;
   readonly expiresAt: Date;
 }
 
-const newItem = (item: CheckedReserveItem, id: string, now: Date): NewItem => ({
-  ...item,
+const newItem = (
+  { amountCents, idempotencyKey, runId, ttlSeconds }: CheckedReserveItem,
+  { place, id, now }: { readonly place: number; readonly id: string; readonly now: Date },
+): NewItem => ({
+  place,
   id,
-  expiresAt: new Date(now.getTime() + item.ttlSeconds * 1000),
+  amountCents,
+  idempotencyKey,
+  runId,
+  expiresAt: new Date(now.getTime() + ttlSeconds * 1000),
 });
 
 const COLUMNS: readonly ((item: NewItem) => string | null)[] = [

@@ -63,6 +63,7 @@ export const EVIDENCE_LIST = Object.freeze({
   ofBoth: evidenceList('AND run_id = $5 AND control_set_version = $6'),
 });
 
+/** The evaluation as the package gives it out, frozen. @throws DataIntegrityError for a decision that this version doesn't know */
 export const toEvidence = (row: EvidenceColumns): EvaluationEvidence =>
   deepFreeze({
     evidenceId: row.id,

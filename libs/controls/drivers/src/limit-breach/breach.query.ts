@@ -108,6 +108,7 @@ export const MARK_RECOVERED: Statement<{ readonly id: string }> = statement(
   { replan: true },
 );
 
+/** The breach as the package gives it out, frozen. @throws DataIntegrityError for a type that this version doesn't know */
 export const toLimitBreach = (row: BreachColumns): LimitBreach =>
   deepFreeze({
     breachId: row.id,

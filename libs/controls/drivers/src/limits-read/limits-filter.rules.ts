@@ -25,25 +25,25 @@ import {
  * @throws InvalidArgumentError naming the field
  */
 export function checkLimitsFilter(filter: LimitsFilter): AppliedLimitsFilter {
-  const { category = 'BUDGET', status = 'ACTIVE' } = onlyKeys(filter, LIMITS_KEYS);
+  const { category = 'BUDGET', status = 'ACTIVE', ...rest } = readOnce(filter, LIMITS_KEYS);
   assertOneOf(category, LIMIT_CATEGORIES, 'category');
   assertOneOf(status, LIMIT_STATUSES, 'status');
-  const { scope, enforcement, limitType, createdAfter, createdBefore } = filter;
+  const { scope, enforcement, limitType, createdAfter, createdBefore } = rest;
   if (scope !== undefined) assertOneOf(scope, LIMIT_SCOPES, 'scope');
   if (enforcement !== undefined) assertOneOf(enforcement, LIMIT_ENFORCEMENTS, 'enforcement');
   if (limitType !== undefined) checkLimitType(limitType);
   if (createdAfter !== undefined) checkInstant(createdAfter, 'createdAfter');
   if (createdBefore !== undefined) checkInstant(createdBefore, 'createdBefore');
   assertRange(createdAfter, createdBefore, 'createdAfter', { allowEmpty: true });
-  return { ...filter, category, status };
+  return { ...rest, category, status };
 }
 
 /** {@link checkLimitsFilter} of a list of budgets. */
 export function checkBudgetFilter(filter: BudgetLimitsFilter): AppliedBudgetLimitsFilter {
-  const { status = 'ACTIVE', scope } = onlyKeys(filter, BUDGET_KEYS);
+  const { status = 'ACTIVE', ...rest } = readOnce(filter, BUDGET_KEYS);
   assertOneOf(status, LIMIT_STATUSES, 'status');
-  if (scope !== undefined) assertOneOf(scope, LIMIT_SCOPES, 'scope');
-  return { ...filter, status };
+  if (rest.scope !== undefined) assertOneOf(rest.scope, LIMIT_SCOPES, 'scope');
+  return { ...rest, status };
 }
 
 /** What `LIMITS_MATCH` binds, $2 to $9. */
@@ -109,10 +109,13 @@ const LIMITS_KEYS: ReadonlySet<string> = new Set([
 ] satisfies (keyof LimitsFilter)[]);
 const BUDGET_KEYS: ReadonlySet<string> = new Set(['scope', 'status'] satisfies (keyof BudgetLimitsFilter)[]);
 
-function onlyKeys<Filter extends object>(filter: Filter, keys: ReadonlySet<string>): Filter {
-  if (Object.keys(assertObject(filter, 'filter')).some((key) => !keys.has(key)))
+/** What is given, each value read once: what is checked is what is applied, also of a class that has getters. */
+function readOnce<Filter extends object>(filter: Filter, keys: ReadonlySet<string>): Filter {
+  const given = assertObject(filter, 'filter');
+  if (Object.keys(given).some((key) => !keys.has(key)))
     throw invalid('filter', 'unknown_key', 'the filter has an unknown key');
-  return filter;
+  const read = [...keys].map((key) => [key, given[key]] as const);
+  return Object.fromEntries(read.filter(([, value]) => value !== undefined)) as Filter;
 }
 
 const LIMIT_TYPE_FILTER = /^(\*|[A-Z][A-Z0-9_]{0,31}\*?)$/;

@@ -31,7 +31,6 @@ export interface LimitForOverride {
  * override of the limit depends on.
  *
  * @throws LimitNotFoundError for a limit, or a tenant, that isn't there
- * @internal
  * @see override_driver.py, _get_limit
  */
 export async function getLimitForOverride(
@@ -74,7 +73,7 @@ export function assertFreshReads({ isolation }: Pick<TenantColumns, 'isolation'>
     });
 }
 
-/** A stored override as it stands at `now`, frozen. @internal @see override_driver.py, _to_response */
+/** A stored override as it stands at `now`, frozen. @see override_driver.py, _to_response */
 export function toOverrideResponse(tenantId: string, row: OverrideColumns, now: Date): LimitOverrideResponse {
   const status = storedValue(row.status, OVERRIDE_STATUSES, 'status');
   const [originalValue, overrideValue] = [fromPgNumeric(row.original_value), fromPgNumeric(row.override_value)];
