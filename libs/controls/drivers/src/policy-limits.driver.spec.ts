@@ -140,6 +140,7 @@ describe('addLimit', () => {
     ['measurementWindowSeconds', { measurementWindowSeconds: 2_678_401 }],
     ['params', { params: [1] }],
     ['params', { params: { big: 'x'.repeat(65_536) } }],
+    ['params', { params: { wide: new Array(300).fill(1e300) } }],
     ['params', { params: { n: 1n } }],
     ['params', { params: { text: 'a\u0000' } }],
     ['enforcement', { enforcement: 'STOP' }],

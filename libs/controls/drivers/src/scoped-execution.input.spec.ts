@@ -162,6 +162,7 @@ describe('InvalidArgumentError, and no statement', () => {
     ['an empty idempotency key', () => execute({ idempotencyKey: '' })],
     ['a key of 201 characters', () => execute({ idempotencyKey: 'x'.repeat(201) })],
     ['parameters beyond 64 KiB', () => execute({ parameters: { a: 'x'.repeat(65_536) } })],
+    ['parameters beyond 64 KiB as they are stored', () => execute({ parameters: { a: new Array(30_000).fill(1) } })],
     ['a BigInt', () => execute({ parameters: { a: 1n } })],
     ['a NUL character', () => execute({ parameters: { a: ['\0'] } })],
     ['a list as parameters', () => execute({ parameters: [] })],

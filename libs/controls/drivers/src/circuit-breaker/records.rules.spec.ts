@@ -1,7 +1,8 @@
 import type { JsonValue } from '@hoc/shared/kernel';
 import { useDatabase } from '@hoc/testkit';
 import fc from 'fast-check';
-import { assertDetails, jsonbBytes } from './records.rules';
+import { jsonbBytes } from '../stored-json.rules';
+import { assertDetails } from './records.rules';
 
 const db = useDatabase({ entities: [], migrations: [] });
 

@@ -5,9 +5,9 @@ import {
   invalid,
   JSON_MAX_BYTES,
   type JsonObject,
-  type JsonValue,
   textFault,
 } from '@hoc/shared/kernel';
+import { jsonbBytes } from '../stored-json.rules';
 
 /** Who opened a breaker that nobody opened. */
 export const BREAKER_ITSELF = 'circuit_breaker';
@@ -88,27 +88,6 @@ export function assertDetails(value: unknown): JsonObject {
   if (jsonbBytes(details) > JSON_MAX_BYTES)
     throw invalid('details', 'size', `details must not exceed ${JSON_MAX_BYTES} bytes as they are stored`);
   return details;
-}
-
-/** Bytes that `jsonb` prints: a blank behind each comma and colon, numbers without an exponent. */
-export function jsonbBytes(value: JsonValue): number {
-  if (typeof value === 'number') return plainDigits(String(value));
-  if (typeof value !== 'object' || value === null) return Buffer.byteLength(JSON.stringify(value), 'utf8');
-  const members = isList(value)
-    ? value.map(jsonbBytes)
-    : Object.entries(value).map(([key, member]) => jsonbBytes(key) + 2 + jsonbBytes(member));
-  return members.reduce((sum, bytes) => sum + bytes + 2, members.length === 0 ? 2 : 0);
-}
-
-const isList = (value: JsonValue): value is readonly JsonValue[] => Array.isArray(value);
-
-function plainDigits(number: string): number {
-  const [mantissa = '', exponent] = number.split('e');
-  if (exponent === undefined) return number.length;
-  const sign = mantissa.startsWith('-') ? 1 : 0;
-  const digits = mantissa.replace(/[-.]/g, '').length;
-  const power = Number(exponent);
-  return sign + (power > 0 ? power + 1 : 1 - power + digits);
 }
 
 /** The error where a row isn't there that this transaction made or holds. */

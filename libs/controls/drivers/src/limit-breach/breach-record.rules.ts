@@ -13,9 +13,9 @@ import {
   type DecimalString,
   type IdGenerator,
   InvalidArgumentError,
-  jsonObjectText,
   type LimitBreachType,
 } from '@hoc/shared/kernel';
+import { storedJsonText } from '../stored-json.rules';
 
 /** A crossing as its columns will hold it: absent is null. */
 export interface BreachRecord {
@@ -56,7 +56,7 @@ export function toBreachRecord(given: unknown, place: { readonly index: number; 
     incidentId: incidentId === undefined ? null : assertId(incidentId, 'incidentId'),
     breachType: assertOneOf(breachType, LIMIT_BREACH_TYPES, 'breachType'),
     valueAtBreach: valueAtBreach === null ? null : assertAmount(valueAtBreach, 'valueAtBreach'),
-    details: details === undefined ? null : jsonObjectText(details, 'details'),
+    details: details === undefined ? null : storedJsonText(details, 'details'),
     key: assertId(idempotencyKey, 'idempotencyKey', BREACH_KEY_MAX),
   };
 }

@@ -16,7 +16,8 @@ import {
   type NewLimit,
   RESET_PERIODS,
 } from '@hoc/controls/schemas';
-import { assertId, assertInt, assertObject, assertOneOf, invalid, jsonObjectText, textFault } from '@hoc/shared/kernel';
+import { assertId, assertInt, assertObject, assertOneOf, invalid, textFault } from '@hoc/shared/kernel';
+import { storedJsonText } from '../stored-json.rules';
 
 /** What of a new limit is bound, from `name` to `created_by`. @throws InvalidArgumentError naming the field */
 export function limitValues(limit: NewLimit): readonly unknown[] {
@@ -34,7 +35,7 @@ export function limitValues(limit: NewLimit): readonly unknown[] {
     orNull(limit.measurementWindowSeconds, (value) =>
       assertInt(value, 'measurementWindowSeconds', 1, LIMIT_WINDOW_MAX_SECONDS),
     ),
-    jsonObjectText(limit.params, 'params'),
+    storedJsonText(limit.params, 'params'),
     assertOneOf(limit.enforcement, LIMIT_ENFORCEMENTS, 'enforcement'),
     orNull(limit.consequence, (value) => assertOneOf(value, LIMIT_CONSEQUENCES, 'consequence')),
     assertOneOf(limit.status ?? 'ACTIVE', LIMIT_STATUSES, 'status'),
@@ -55,7 +56,7 @@ export function patchValues(patch: LimitPatch): readonly unknown[] {
     given(patch.enforcement, (value) => assertOneOf(value, LIMIT_ENFORCEMENTS, 'enforcement')),
     given(patch.resetPeriod, (value) => assertOneOf(value, RESET_PERIODS, 'resetPeriod')),
     given(patch.windowSeconds, (value) => assertInt(value, 'windowSeconds', 1, LIMIT_WINDOW_MAX_SECONDS)),
-    given(patch.params, (value) => jsonObjectText(value, 'params')),
+    given(patch.params, (value) => storedJsonText(value, 'params')),
     given(patch.status, (value) => assertOneOf(value, LIMIT_STATUSES, 'status')),
     updatedBy !== undefined,
     orNull(updatedBy, assertActor),

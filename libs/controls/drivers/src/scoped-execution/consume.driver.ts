@@ -4,12 +4,12 @@ import {
   ConflictError,
   DataIntegrityError,
   type DriverDeps,
-  jsonObjectText,
   type TenantId,
   validateOrThrow,
 } from '@hoc/shared/kernel';
 import { assertInTransaction, type DriverManager, guarded, runOne } from '@hoc/shared/drivers';
 import { canExecute, denialError } from '../scoped-execution.rules';
+import { storedJsonText } from '../stored-json.rules';
 import type { BoundExecutionScope } from './bound-scope.rules';
 import { type AttemptColumns, LOCK_SCOPE, type LogColumns, TAKE_ATTEMPT } from './scope.query';
 import { toScope } from './scope.rows';
@@ -45,7 +45,7 @@ export async function reserveAttempt(
   const asked = validateOrThrow(ExecuteWithScopeRequest, input);
   const { scopeId, action, incidentId, idempotencyKey = null } = asked;
   const costCents = assertAmount(asked.costCents ?? '0', 'costCents');
-  const parameters = jsonObjectText(asked.parameters ?? {}, 'parameters');
+  const parameters = storedJsonText(asked.parameters ?? {}, 'parameters');
   return guarded(async () => {
     const before = await lockScope(manager, tenant, scopeId);
     if (before === null) throw new ScopeNotFound(scopeId);
