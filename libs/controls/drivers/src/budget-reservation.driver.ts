@@ -62,10 +62,9 @@ export class BudgetReservationDriver implements BudgetReservationPort {
   ) {}
 
   /**
-   * Holds `amountCents` back against 1–4 limits at once: all of them grant it, or none does. One round trip; three the
-   * first time in a limit's period, two where it is refused after others changed the window meanwhile. A replay (same key,
-   * limits, amount and run; the ttl isn't compared) is the first reservation as it now stands, `duplicate: true`, whatever
-   * became of it or of its limits.
+   * Holds `amountCents` back against 1–4 limits at once: all of them grant it, or none does. One round trip, two where
+   * it isn't granted, three the first time in a limit's period. A replay (same key, limits, amount and run; the ttl isn't
+   * compared) is the first reservation as it now stands, `duplicate: true`, whatever became of it or of its limits.
    * @throws LimitExceededError `details.limitId`, the limit with the least left (ties: the smaller id), and `remaining`, what
    * that is; nothing is written then
    * @throws ConflictError reason `content`: the key is another reservation's, `details.reservationId`
@@ -79,7 +78,7 @@ export class BudgetReservationDriver implements BudgetReservationPort {
   }
 
   /**
-   * 1–1,000 reserves against the same limits in one statement, each decided in its turn: what is refused doesn't refuse a
+   * 1–1,000 reserves against the same limits, decided in one statement, each in its turn: what is refused doesn't refuse a
    * later, smaller one. The answers, in the order of the items, are those of the same calls made one after the other.
    *
    * One exception: where another connection takes one of the keys while the statement runs, what was granted behind it

@@ -1,6 +1,13 @@
 import { entities, migrations } from '@hoc/controls/models';
-import { LIMIT_INTEGRITY_STATUSES, type LimitsFilter, type LimitSummary } from '@hoc/controls/schemas';
-import { addDays, InvalidArgumentError, toIsoDate } from '@hoc/shared/kernel';
+import {
+  type ApplyingLimit,
+  type ApplyingLimitsFilter,
+  LIMIT_INTEGRITY_STATUSES,
+  LIMITS_APPLYING_MAX,
+  type LimitsFilter,
+  type LimitSummary,
+} from '@hoc/controls/schemas';
+import { addDays, DataIntegrityError, InvalidArgumentError, toIsoDate } from '@hoc/shared/kernel';
 import { entities as shared, migrations as sharedMigrations } from '@hoc/shared/models';
 import { type Columns, fixedClock, makeLimit, makeLimitBreach, makeRun, makeTenant } from '@hoc/shared/testing';
 import { type BuiltRow, captureStatements, insertRows, useDatabase } from '@hoc/testkit';
@@ -206,6 +213,110 @@ describe('fetchLimits', () => {
     const outside = getLimitsReadDriver(db.dataSource().manager, { clock });
     expect(await outside.fetchLimits('t1')).toEqual({ items: [], nextCursor: null });
     expect(await outside.countLimits('t1')).toBe(0);
+  });
+});
+
+describe('fetchApplyingLimits', () => {
+  const filter = { category: 'BUDGET', typePrefix: 'COST_' } as const;
+  const applying = async (more: Partial<ApplyingLimitsFilter> = {}): Promise<string[]> =>
+    (await driver.fetchApplyingLimits('t1', { ...filter, ...more })).map(({ limitId }) => limitId);
+  const cost = (id: string, more: Columns = {}): BuiltRow => budget(id, { limit_type: 'COST_CENTS', ...more });
+
+  it('a limit of a project, an agent or a provider applies where the context names it', async () => {
+    await insert(
+      cost('tenant'),
+      cost('global', { scope: 'GLOBAL' }),
+      ...['PROJECT', 'AGENT', 'PROVIDER'].flatMap((scope) => [
+        cost(scope, { scope, scope_id: 'x1' }),
+        cost(`${scope}-other`, { scope, scope_id: 'x2' }),
+        cost(`${scope}-lost`, { scope, scope_id: null }),
+      ]),
+    );
+    expect(await applying()).toEqual(['global', 'tenant']);
+    expect(await applying({ context: {} })).toEqual(['global', 'tenant']);
+    expect(await applying({ context: { projectId: 'x1' } })).toEqual(['PROJECT', 'global', 'tenant']);
+    expect(await applying({ context: { agentId: 'x1' } })).toEqual(['AGENT', 'global', 'tenant']);
+    expect(await applying({ context: { providerId: 'x1' } })).toEqual(['PROVIDER', 'global', 'tenant']);
+    expect(await applying({ context: { projectId: 'x2', agentId: 'x1', providerId: 'X1' } })).toEqual([
+      'AGENT',
+      'PROJECT-other',
+      'global',
+      'tenant',
+    ]);
+  });
+  it('of the active limits of the category those whose type begins with the prefix, no character of which is a wildcard', async () => {
+    await insert(
+      cost('cents'),
+      cost('day', { limit_type: 'COST_CENTS_DAILY' }),
+      cost('costs', { limit_type: 'COSTS_CENTS' }),
+      cost('low', { limit_type: 'LOW_COST_CENTS' }),
+      cost('off', { status: 'DISABLED' }),
+      rate('rate', 'COST_CENTS'),
+    );
+    expect(await applying()).toEqual(['cents', 'day']);
+    expect(await applying({ typePrefix: 'COST_CENTS_DAILY' })).toEqual(['day']);
+    expect(await applying({ typePrefix: 'COST' })).toEqual(['cents', 'costs', 'day']);
+    expect(await applying({ category: 'RATE' })).toEqual(['rate']);
+  });
+  it('each as a decision needs it, by id in byte order, frozen, in one statement', async () => {
+    await insert(
+      cost('b', {
+        name: 'B',
+        scope: 'AGENT',
+        scope_id: 'x',
+        max_value: '12.5',
+        reset_period: 'DAILY',
+        enforcement: 'WARN',
+      }),
+      cost('a'),
+      cost('B'),
+      breach('b', NOW),
+      integrity('b'),
+    );
+    let found: readonly ApplyingLimit[] = [];
+    const sent = await captureStatements(db.manager(), async () => {
+      found = await driver.fetchApplyingLimits('t1', { ...filter, context: { agentId: 'x' } });
+    });
+    expect(sent).toHaveLength(1);
+    expect(found.map(({ limitId }) => limitId)).toEqual(['B', 'a', 'b']);
+    expect(found[2]).toEqual({
+      limitId: 'b',
+      name: 'B',
+      limitType: 'COST_CENTS',
+      scope: 'AGENT',
+      scopeId: 'x',
+      maxValue: '12.5',
+      resetPeriod: 'DAILY',
+      enforcement: 'WARN',
+    });
+    expect([found, found[0]].every((each) => Object.isFrozen(each))).toBe(true);
+  });
+  it('another tenant’s limits, under the same scope, apply to nobody else', async () => {
+    const theirs = { limit_category: 'BUDGET', limit_type: 'COST_CENTS', reset_period: 'MONTHLY' };
+    await insert(
+      cost('mine'),
+      makeLimit('t2', { ...theirs, id: 'global', scope: 'GLOBAL' }),
+      makeLimit('t2', { ...theirs, id: 'agent', scope: 'AGENT', scope_id: 'x' }),
+    );
+    expect(await applying({ context: { agentId: 'x' } })).toEqual(['mine']);
+    expect(await driver.fetchApplyingLimits('t3', filter)).toEqual([]);
+  });
+  it('1,000 are given, one more is refused; those that do not apply do not count', async () => {
+    const fill = (scope: string, scopeId: string | null, from: number, to: number) =>
+      db.manager().query(
+        `INSERT INTO limits (tenant_id, id, name, limit_category, limit_type, scope, scope_id, max_value, reset_period, created_at, updated_at)
+         SELECT 't1', $1::text || n, 'x', 'BUDGET', 'COST_CENTS', $1, $2, 1, 'DAILY', now(), now() FROM generate_series($3::int, $4::int) n`,
+        [scope, scopeId, from, to],
+      );
+    await fill('TENANT', null, 1, 600);
+    await fill('PROJECT', 'p', 1, 400);
+    await fill('AGENT', 'other', 1, 500);
+    expect(await applying({ context: { projectId: 'p' } })).toHaveLength(LIMITS_APPLYING_MAX);
+    await fill('PROJECT', 'p', 401, 401);
+    const refused: unknown = await applying({ context: { projectId: 'p' } }).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(DataIntegrityError);
+    expect(refused).toMatchObject({ details: { field: 'limits', reason: 'too_many' } });
+    expect(await applying()).toHaveLength(600);
   });
 });
 

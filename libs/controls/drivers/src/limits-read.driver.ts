@@ -1,14 +1,18 @@
-import type {
-  BudgetLimit,
-  BudgetLimitsFilter,
-  LimitBreachForRun,
-  LimitDetail,
-  LimitsFilter,
-  LimitSummary,
+import {
+  type ApplyingLimit,
+  type ApplyingLimitsFilter,
+  type BudgetLimit,
+  type BudgetLimitsFilter,
+  type LimitBreachForRun,
+  type LimitDetail,
+  LIMITS_APPLYING_MAX,
+  type LimitsFilter,
+  type LimitSummary,
 } from '@hoc/controls/schemas';
 import {
   assertId,
   assertTenantId,
+  DataIntegrityError,
   filterFingerprint,
   type JsonObject,
   type Page,
@@ -27,8 +31,15 @@ import {
   run,
   runOne,
 } from '@hoc/shared/drivers';
-import { COUNT_LIMITS, LIMIT_BY_ID, LIST_BUDGETS, LIST_LIMITS, LIST_RUN_BREACHES } from './limits-read/limits.query';
-import { toBudgetLimit, toLimitDetail, toLimitSummary, toRunBreach } from './limits-read/limits.rows';
+import {
+  APPLYING_LIMITS,
+  COUNT_LIMITS,
+  LIMIT_BY_ID,
+  LIST_BUDGETS,
+  LIST_LIMITS,
+  LIST_RUN_BREACHES,
+} from './limits-read/limits.query';
+import { toApplyingLimit, toBudgetLimit, toLimitDetail, toLimitSummary, toRunBreach } from './limits-read/limits.rows';
 import {
   breachWindowAt,
   breachWindowOf,
@@ -36,6 +47,7 @@ import {
   checkLimitsFilter,
   filterAsJson,
   valuesOf,
+  valuesOfApplying,
 } from './limits-read/limits-filter.rules';
 
 /** The driver on the given manager. @see limits_read_driver.py, get_limits_read_driver */
@@ -44,8 +56,8 @@ export function getLimitsReadDriver(manager: DriverManager, deps: ReadDeps): Lim
 }
 
 /**
- * A tenant's limits as an operator sees them: filtered pages, how many there are, one in full, and what a run crossed. Each
- * method is one statement: what it returns is of one snapshot, nothing is locked, no transaction is needed. Instants are
+ * A tenant's limits as an operator sees them: filtered pages, how many there are, one in full, those that apply to a call,
+ * and what a run crossed. Each method is one statement: what it returns is of one snapshot, nothing is locked, no transaction is needed. Instants are
  * UTC, ranges half-open, amounts in the unit of the limit's type (money is cents). Results are frozen.
  * @see limits_read_driver.py, LimitsReadDriver
  */
@@ -101,6 +113,24 @@ export class LimitsReadDriver {
     return guarded(async () => {
       const row = await runOne(this.manager, LIMIT_BY_ID, [tenant, id, from, to]);
       return row === null ? null : toLimitDetail(row);
+    });
+  }
+
+  /**
+   * The active limits that apply to what is about to happen, by id in byte order: those of GLOBAL and TENANT, and those of
+   * the project, the agent and the provider that `context` names. They aren't paged: what decides by them needs them all.
+   * @throws InvalidArgumentError for a bad filter
+   * @throws DataIntegrityError reason `too_many` for more than 1,000: a part of them would give another decision
+   */
+  async fetchApplyingLimits(tenantId: string, filter: ApplyingLimitsFilter): Promise<readonly ApplyingLimit[]> {
+    const values = [assertTenantId(tenantId), ...valuesOfApplying(filter), LIMITS_APPLYING_MAX + 1];
+    return guarded(async () => {
+      const rows = await run(this.manager, APPLYING_LIMITS, values);
+      if (rows.length > LIMITS_APPLYING_MAX)
+        throw new DataIntegrityError(`more than ${LIMITS_APPLYING_MAX} active limits apply`, {
+          details: { field: 'limits', reason: 'too_many' },
+        });
+      return Object.freeze(rows.map(toApplyingLimit));
     });
   }
 

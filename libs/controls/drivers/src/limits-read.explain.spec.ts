@@ -126,6 +126,60 @@ it('fetchLimits of few limits looks at the breaches of these alone', async () =>
   expect(readFrom(plan, BREACHES).scans).toBeLessThanOrEqual(2 * items.length);
 });
 
+describe('fetchApplyingLimits', () => {
+  const filter = { category: 'BUDGET', typePrefix: 'COST_' } as const;
+  const context = { projectId: 'p-1', agentId: 'a-1', providerId: 'v-1' };
+  /** 30,000 limits of scopes with an id, 10 of each id; with `everyone`, as many of the whole tenant besides. */
+  async function seedScopes(everyone = 0): Promise<void> {
+    await manager.query(
+      `INSERT INTO limits (tenant_id, id, name, limit_category, limit_type, scope, scope_id, max_value, reset_period, created_at, updated_at)
+       SELECT '${TENANT}', 's-' || n, 'A limit', 'BUDGET', 'COST_CENTS', (ARRAY['PROJECT', 'AGENT', 'PROVIDER'])[n % 3 + 1],
+         (ARRAY['p-', 'a-', 'v-'])[n % 3 + 1] || n / 3 % 1000, 1, 'MONTHLY', now(), now()
+       FROM generate_series(0, 29999) n
+       UNION ALL
+       SELECT '${TENANT}', 'g-' || n, 'A limit', 'BUDGET', 'COST_CENTS', 'GLOBAL', NULL, 1, 'MONTHLY', now(), now()
+       FROM generate_series(1, $1::int) n`,
+      [everyone],
+    );
+    await manager.query('ANALYZE limits');
+  }
+  /** Rows that were read for the statement, those that the type's filter took away included. */
+  const readOf = ({ nodes }: Plan): number =>
+    sum(
+      nodes
+        .filter((node) => node['Relation Name'] === 'limits')
+        .map(
+          (node) => ((node['Actual Rows'] ?? 0) + (node['Rows Removed by Filter'] ?? 0)) * (node['Actual Loops'] ?? 0),
+        ),
+    );
+  const SERVING = [LIST, 'ix_limits_scope_active'];
+
+  it('of limits of the whole tenant reads these once, and neither breaches nor verifications', async () => {
+    const applying = await driver.fetchApplyingLimits(TENANT, filter);
+    expect(applying).toHaveLength(160);
+    const plan = await planOf(() => driver.fetchApplyingLimits(TENANT, filter));
+    expect(SERVING).toEqual(expect.arrayContaining([...plan.indexes]));
+    expect(readOf(plan)).toBe(ACTIVE_BUDGETS);
+  });
+  it('among 30,000 limits of others’ scopes reads those of its own alone', async () => {
+    await seedScopes();
+    const applying = await driver.fetchApplyingLimits(TENANT, { ...filter, context });
+    expect(applying).toHaveLength(160 + 30);
+    const plan = await planOf(() => driver.fetchApplyingLimits(TENANT, { ...filter, context }));
+    expect(new Set(plan.indexes)).toEqual(new Set(['ix_limits_scope_active']));
+    expect(readOf(plan)).toBe(ACTIVE_BUDGETS + 30);
+    const nobody = await planOf(() => driver.fetchApplyingLimits(TENANT, filter));
+    expect(readOf(nobody)).toBe(ACTIVE_BUDGETS);
+  });
+  it('of more than it answers reads no more than it takes to know', async () => {
+    await seedScopes(20_000);
+    const refused = () => driver.fetchApplyingLimits(TENANT, { ...filter, context }).catch(() => null);
+    const plan = await planOf(refused);
+    expect(readOf(plan)).toBeLessThanOrEqual(1001 + ACTIVE_BUDGETS);
+    expect(await refused()).toBeNull();
+  });
+});
+
 it('countLimits: the limits, and no breach', async () => {
   const plan = await planOf(() => driver.countLimits(TENANT, { limitType: 'COST_*' }));
   expect(plan.indexes).toEqual([LIST]);

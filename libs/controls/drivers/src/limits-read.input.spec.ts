@@ -61,6 +61,7 @@ const CALLS: readonly [string, (tenant: string) => Promise<unknown>][] = [
   ['fetchLimits', (tenant) => driver.fetchLimits(tenant)],
   ['countLimits', (tenant) => driver.countLimits(tenant)],
   ['fetchLimitById', (tenant) => driver.fetchLimitById(tenant, 'B')],
+  ['fetchApplyingLimits', (tenant) => driver.fetchApplyingLimits(tenant, { category: 'BUDGET', typePrefix: 'RUNS_' })],
   ['fetchBudgetLimits', (tenant) => driver.fetchBudgetLimits(tenant)],
   ['fetchLimitBreachesForRun', (tenant) => driver.fetchLimitBreachesForRun(tenant, 'r')],
 ];
@@ -190,6 +191,29 @@ it('a cursor that was made by hand, with a position that no list has', async () 
   ]);
 });
 
+describe('fetchApplyingLimits', () => {
+  const given = { category: 'BUDGET', typePrefix: 'COST_' };
+  it.each([
+    ['filter', null],
+    ['filter', { ...given, status: 'DISABLED' }],
+    ['category', { typePrefix: 'COST_' }],
+    ['category', { ...given, category: 'budget' }],
+    ['typePrefix', { category: 'BUDGET' }],
+    ['typePrefix', { ...given, typePrefix: '' }],
+    ['typePrefix', { ...given, typePrefix: 'COST_*' }],
+    ['typePrefix', { ...given, typePrefix: 'COST%' }],
+    ['typePrefix', { ...given, typePrefix: 'T'.repeat(33) }],
+    ['typePrefix', { ...given, typePrefix: ['COST_'] }],
+    ['context', { ...given, context: null }],
+    ['context', { ...given, context: { userId: 'u' } }],
+    ['context.projectId', { ...given, context: { projectId: '' } }],
+    ['context.agentId', { ...given, context: { agentId: 'x'.repeat(101) } }],
+    ['context.providerId', { ...given, context: { providerId: null } }],
+  ])('names %s of %p', async (field, filter) => {
+    expect(await refusal(() => driver.fetchApplyingLimits('t1', bad(filter)))).toEqual(['INVALID_ARGUMENT', field]);
+  });
+});
+
 it('F18: another tenant’s limit is not found, and no tenant is no scope', async () => {
   expect(await driver.fetchLimitById('t2', 'A')).toBeNull();
   expect(await driver.fetchLimitById('t1', 'missing')).toBeNull();
@@ -204,7 +228,7 @@ it('law 12: a tenant with the same ids everywhere changes nothing, and sees its 
   };
   const none = { items: [], nextCursor: null };
   const before = await readable('t1');
-  expect(await readable('t2')).toEqual([none, 0, null, none, none]);
+  expect(await readable('t2')).toEqual([none, 0, null, [], none, none]);
   await insertRows(db.manager(), ...rowsOf('t2', '7'), makeLimitBreach('t2', 'A', { id: 'b3' }));
   expect(await readable('t1')).toEqual(before);
   const theirs = await driver.fetchLimits('t2');

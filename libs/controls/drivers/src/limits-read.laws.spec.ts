@@ -210,6 +210,7 @@ it('law 12: whatever another tenant stores under the same ids, a tenant reads th
       await driver.fetchLimits('t1'),
       await driver.countLimits('t1'),
       await driver.fetchLimitById('t1', 'a'),
+      await driver.fetchApplyingLimits('t1', { category: 'BUDGET', typePrefix: 'COST_' }),
       await driver.fetchBudgetLimits('t1'),
     ];
     const alone = await readable();

@@ -1,10 +1,12 @@
 import type { LimitOverrideService, LimitsReadDriver } from '@hoc/controls/drivers';
 import {
+  type ApplyingLimit,
+  type ApplyingLimitsFilter,
   type LimitCheckRequest,
   type LimitCheckResponse,
-  type LimitsFilter,
-  type LimitSummary,
+  LIMITS_APPLYING_MAX,
   MESSAGE_CODES,
+  OVERRIDE_LIMITS_MAX,
   type OverridesInEffectPort,
   SIMULATION_DECISIONS,
 } from '@hoc/controls/schemas';
@@ -14,7 +16,6 @@ import {
   DataIntegrityError,
   type DecimalString,
   InvalidArgumentError,
-  type PageRequest,
   TenantScopeError,
   toDecimalString,
   UnavailableError,
@@ -28,49 +29,36 @@ const clock = fixedClock('2026-03-10T12:00:00.000Z');
 const d = (value: string | number): DecimalString => toDecimalString(value);
 const bad = (value: unknown): never => value as never;
 
-const budget = (limitId: string, maxValue: string, more: Partial<LimitSummary> = {}): LimitSummary => ({
+const budget = (limitId: string, maxValue: string, more: Partial<ApplyingLimit> = {}): ApplyingLimit => ({
   limitId,
   name: `Budget ${limitId}`,
-  limitCategory: 'BUDGET',
   limitType: 'COST_CENTS',
   scope: 'TENANT',
   scopeId: null,
-  enforcement: 'BLOCK',
-  status: 'ACTIVE',
   maxValue: d(maxValue),
-  windowSeconds: null,
   resetPeriod: 'MONTHLY',
-  integrityStatus: null,
-  integrityScore: null,
-  breachCount30d: 0,
-  lastBreachedAt: null,
-  createdAt: clock.now(),
+  enforcement: 'BLOCK',
   ...more,
 });
-const rate = (limitId: string, limitType: string, maxValue: string, more: Partial<LimitSummary> = {}): LimitSummary =>
-  budget(limitId, maxValue, { limitCategory: 'RATE', limitType, windowSeconds: 60, resetPeriod: null, ...more });
+const rate = (limitId: string, limitType: string, maxValue: string, more: Partial<ApplyingLimit> = {}): ApplyingLimit =>
+  budget(limitId, maxValue, { limitType, resetPeriod: null, ...more });
 
 type Overrides = Readonly<Record<string, string>>;
 interface Asked {
-  readonly filters: LimitsFilter[];
-  readonly pages: PageRequest[];
+  readonly filters: ApplyingLimitsFilter[];
   readonly overrides: (readonly string[])[];
 }
 
-/** The engine on limits in memory, three a page, and on overrides by limit id; what it asked is kept. */
+/** The engine on limits in memory, all of which apply, and on overrides by limit id; what it asked is kept. */
 function engineOn(
-  limits: readonly LimitSummary[],
+  limits: readonly ApplyingLimit[],
   overrides: Overrides = {},
 ): { engine: LimitCheckEngine; asked: Asked } {
-  const asked: Asked = { filters: [], pages: [], overrides: [] };
+  const asked: Asked = { filters: [], overrides: [] };
   const reader = {
-    fetchLimits: (_tenant: string, filter: LimitsFilter = {}, page: PageRequest = {}) => {
+    fetchApplyingLimits: (_tenant: string, filter: ApplyingLimitsFilter) => {
       asked.filters.push(filter);
-      asked.pages.push(page);
-      const start = Number(page.cursor ?? 0);
-      const found = limits.filter((limit) => limit.limitCategory === filter.category && begins(limit, filter));
-      const nextCursor = start + 3 < found.length ? String(start + 3) : null;
-      return Promise.resolve({ items: found.slice(start, start + 3), nextCursor });
+      return Promise.resolve(limits.filter(({ limitType }) => limitType.startsWith(filter.typePrefix)));
     },
   };
   const port: OverridesInEffectPort = {
@@ -85,10 +73,8 @@ function engineOn(
   };
   return { engine: new LimitCheckEngine(reader, port, { clock }), asked };
 }
-const begins = ({ limitType }: LimitSummary, filter: LimitsFilter): boolean =>
-  limitType.startsWith((filter.limitType ?? '').replace('*', ''));
 const check = (
-  limits: readonly LimitSummary[],
+  limits: readonly ApplyingLimit[],
   request: LimitCheckRequest,
   overrides: Overrides = {},
 ): Promise<LimitCheckResponse> => engineOn(limits, overrides).engine.check('t1', request);
@@ -211,50 +197,40 @@ describe('check', () => {
     expect(answer.checks.map((each) => [each.limitId, each.limitType])).toEqual([[id, limitType]]);
     expect(answer).toMatchObject({ decision: 'BLOCK', blockingMessageCode: 'RATE_LIMIT_EXCEEDED', headroom: '60' });
   });
-  it('asks for the active limits of the kind, page after page, and for the overrides of those that apply', async () => {
-    const limits = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((id) =>
-      budget(id, '10', id === 'b' ? { scope: 'AGENT', scopeId: 'other' } : {}),
-    );
-    const { engine, asked } = engineOn(limits, { g: '11' });
-    const answer = await engine.check('t1', cost('1'));
-    expect(answer.checks.map(({ limitId }) => limitId)).toEqual(['a', 'c', 'd', 'e', 'f', 'g']);
-    expect(answer.overridesApplied).toEqual(['o-g']);
-    expect(asked.filters[0]).toEqual({ category: 'BUDGET', status: 'ACTIVE', limitType: 'COST_*' });
-    expect(asked.pages).toEqual([{ limit: 200 }, { limit: 200, cursor: '3' }, { limit: 200, cursor: '6' }]);
-    expect(asked.overrides).toEqual([['a', 'c', 'd', 'e', 'f', 'g']]);
+  it.each([
+    ['cost', 'BUDGET', 'COST_'],
+    ['tokens', 'RATE', 'TOKENS_'],
+    ['requests', 'RATE', 'REQUESTS_'],
+  ] as const)(
+    'asks once for the limits that apply to %s, and once for their overrides',
+    async (kind, category, typePrefix) => {
+      const limits = ['a', 'b', 'c'].map((id) => rate(id, `${typePrefix}X`, '10'));
+      const { engine, asked } = engineOn(limits, { c: '11' });
+      const context = { projectId: 'p', agentId: 'a', providerId: 'v' };
+      const answer = await engine.check('t1', { kind, estimated: '1', context });
+      expect(answer.checks.map(({ limitId }) => limitId)).toEqual(['a', 'b', 'c']);
+      expect(answer.overridesApplied).toEqual(['o-c']);
+      expect(asked).toEqual({ filters: [{ category, typePrefix, context }], overrides: [['a', 'b', 'c']] });
+    },
+  );
+  it('names nobody that the request does not name', async () => {
+    const { engine, asked } = engineOn([]);
+    await engine.check('t1', cost('1'));
+    await engine.check('t1', { ...cost('1'), context: { agentId: 'a' } });
+    expect(asked.filters.map(({ context }) => context)).toEqual([{}, { agentId: 'a' }]);
   });
-  it('asks for the overrides of 1,000 limits at a time, and of none not at all', async () => {
-    const many = Array.from({ length: 2001 }, (_, n) => budget(`l-${n}`, '10'));
-    const { engine, asked } = engineOn(many, { 'l-2000': '11' });
-    expect((await engine.check('t1', cost('1'))).overridesApplied).toEqual(['o-l-2000']);
-    expect(asked.overrides.map(({ length }) => length)).toEqual([1000, 1000, 1]);
+  it('one question for overrides takes as many limits as can apply; of none, none is asked', async () => {
+    expect(LIMITS_APPLYING_MAX).toBeLessThanOrEqual(OVERRIDE_LIMITS_MAX);
+    const many = Array.from({ length: LIMITS_APPLYING_MAX }, (_, n) => budget(`l-${n}`, '10'));
+    const { engine, asked } = engineOn(many, { 'l-999': '11' });
+    expect((await engine.check('t1', cost('1'))).overridesApplied).toEqual(['o-l-999']);
+    expect(asked.overrides.map(({ length }) => length)).toEqual([LIMITS_APPLYING_MAX]);
     const none = engineOn([]);
     await none.engine.check('t1', cost('1'));
-    expect(none.asked.overrides).toEqual([]);
-  });
-  it('a limit of a project, an agent or a provider applies where the context names it', async () => {
-    const limits = [
-      budget('global', '10', { scope: 'GLOBAL' }),
-      budget('tenant', '10'),
-      budget('p', '10', { scope: 'PROJECT', scopeId: 'x1' }),
-      budget('a', '10', { scope: 'AGENT', scopeId: 'x1' }),
-      budget('v', '10', { scope: 'PROVIDER', scopeId: 'x1' }),
-      budget('lost', '10', { scope: 'AGENT', scopeId: null }),
-    ];
-    const applying = async (context?: LimitCheckRequest['context']): Promise<string[]> =>
-      (await check(limits, { kind: 'cost', estimated: '1', ...(context && { context }) })).checks.map(
-        ({ limitId }) => limitId,
-      );
-    expect(await applying()).toEqual(['global', 'tenant']);
-    expect(await applying({})).toEqual(['global', 'tenant']);
-    expect(await applying({ projectId: 'x1' })).toEqual(['global', 'tenant', 'p']);
-    expect(await applying({ agentId: 'x1', providerId: 'x1' })).toEqual(['global', 'tenant', 'a', 'v']);
-    expect(await applying({ agentId: 'X1' })).toEqual(['global', 'tenant']);
-    const none = await check([budget('p', '0', { scope: 'PROJECT', scopeId: 'x' })], cost('1'));
-    expect(none).toMatchObject({ decision: 'ALLOW', reason: 'NO_LIMITS' });
+    expect([none.asked.filters.length, none.asked.overrides]).toEqual([1, []]);
   });
   it('the limit that blocks is the one with the least room, of equals the one with the smaller id in byte order', async () => {
-    const blocking = async (...limits: readonly LimitSummary[]) => (await check(limits, cost('100'))).blockingLimitId;
+    const blocking = async (...limits: readonly ApplyingLimit[]) => (await check(limits, cost('100'))).blockingLimitId;
     expect(await blocking(budget('a', '50'), budget('b', '40'), budget('c', '60'))).toBe('b');
     expect(await blocking(budget('b', '50'), budget('B', '50'), budget('a', '50'))).toBe('B');
     expect(await blocking(budget('😀', '50'), budget('\uE000', '50'))).toBe('\uE000');
@@ -284,13 +260,12 @@ describe('check', () => {
 
 describe('what does not answer', () => {
   const down = new UnavailableError('gone', { retryable: true });
-  const fails = (error: unknown) => ({ fetchLimits: () => Promise.reject(error as Error) });
+  const fails = (error: unknown) => ({ fetchApplyingLimits: () => Promise.reject(error as Error) });
   const overrides: OverridesInEffectPort = { fetchOverridesInEffect: () => Promise.reject(down) };
 
   it('blocks, by either driver, and is logged', async () => {
     const logger = memoryLogger();
-    const { fetchLimits } = { fetchLimits: () => Promise.resolve({ items: [X], nextCursor: null }) };
-    for (const limits of [fails(down), { fetchLimits }]) {
+    for (const limits of [fails(down), { fetchApplyingLimits: () => Promise.resolve([X]) }]) {
       const answer = await new LimitCheckEngine(limits, overrides, { clock, logger }).check('t1', cost('1'));
       expect(answer).toEqual({
         decision: 'BLOCK',
@@ -308,8 +283,9 @@ describe('what does not answer', () => {
     const line = { level: 'warn', event: 'limit_check_unavailable', fields: { kind: 'cost' } };
     expect(logger.entries).toEqual([line, line]);
   });
-  it('any other failure is the caller’s to see', async () => {
-    for (const error of [new DataIntegrityError('broken'), new TypeError('a bug')])
+  it('any other failure is the caller’s to see, that of too many limits to decide by among them', async () => {
+    const many = new DataIntegrityError('many', { details: { field: 'limits', reason: 'too_many' } });
+    for (const error of [many, new TypeError('a bug')])
       await expect(new LimitCheckEngine(fails(error), overrides, { clock }).check('t1', cost('1'))).rejects.toBe(error);
   });
 });
@@ -379,11 +355,11 @@ describe('law 10', () => {
   const uses = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd', 'e'), amount, { noNullPrototype: true });
   const rank = ({ decision }: { readonly decision: LimitCheckResponse['decision'] }): number =>
     SIMULATION_DECISIONS.indexOf(decision);
-  const built = (made: readonly { id: string; max: string; enforcement: LimitSummary['enforcement'] }[]) =>
+  const built = (made: readonly { id: string; max: string; enforcement: ApplyingLimit['enforcement'] }[]) =>
     made.map(({ id, max, enforcement }) => budget(id, max, { enforcement }));
   const holds = (
     run: (
-      made: readonly LimitSummary[],
+      made: readonly ApplyingLimit[],
       used: Readonly<Record<string, string>>,
       n: DecimalString,
       raises: Overrides,

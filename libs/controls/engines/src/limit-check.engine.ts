@@ -1,12 +1,12 @@
 import type { LimitsReadDriver } from '@hoc/controls/drivers';
 import {
+  type ApplyingLimit,
+  type ApplyingLimitsFilter,
   type LimitCheckContext,
   type LimitCheckKind,
   LimitCheckRequest,
   type LimitCheckResponse,
   type LimitCheckResult,
-  type LimitsFilter,
-  type LimitSummary,
   type MessageCode,
   type OverridesInEffectPort,
   type SimulationDecision,
@@ -20,7 +20,6 @@ import {
   divideDecimal,
   multiplyDecimal,
   noopLogger,
-  PAGE_LIMIT_MAX,
   type ReadDeps,
   subtractDecimal,
   toDecimalString,
@@ -30,8 +29,6 @@ import {
   ZERO_DECIMAL,
 } from '@hoc/shared/kernel';
 
-/** Limit ids of one question for overrides. */
-const OVERRIDE_IDS_MAX = 1000;
 /** From which part of a limit on it is said to be approached. */
 const NEAR = toDecimalString('0.8');
 const HUNDRED = toDecimalString(100);
@@ -39,12 +36,12 @@ const HUNDRED = toDecimalString(100);
 /**
  * Whether something may happen, asked before it does: every limit of the kind that applies is compared with what is used
  * and what is estimated, and the worst answer counts. Reads only, decides by the limits and overrides as they stand; it
- * reserves nothing. Where a tenant has more than 200 limits of the kind they are read in pages: in a REPEATABLE READ
- * transaction they are of one snapshot. The answer is frozen.
+ * reserves nothing. The limits are of one statement, their overrides of the next. Checks and warnings are ordered by limit
+ * id. The answer is frozen.
  */
 export class LimitCheckEngine {
   constructor(
-    private readonly limits: Pick<LimitsReadDriver, 'fetchLimits'>,
+    private readonly limits: Pick<LimitsReadDriver, 'fetchApplyingLimits'>,
     private readonly overrides: OverridesInEffectPort,
     private readonly deps: ReadDeps,
   ) {}
@@ -53,12 +50,14 @@ export class LimitCheckEngine {
    * The decision. A database that doesn't answer blocks, with reason UNAVAILABLE: it is no error of this call. Inside a
    * transaction the failure has ended that one as well, and its commit says so: `ControlsGuards` is for this.
    * @throws TenantScopeError, InvalidArgumentError for a bad request
+   * @throws DataIntegrityError reason `too_many` where more than 1,000 limits apply: no part of them decides
    */
   async check(tenantId: string, request: LimitCheckRequest): Promise<LimitCheckResponse> {
     const tenant = assertTenantId(tenantId);
     const asked = toQuestion(validateOrThrow(LimitCheckRequest, request));
     try {
-      const applying = await this.limitsOf(tenant, asked);
+      const { context } = asked;
+      const applying = await this.limits.fetchApplyingLimits(tenant, { ...KINDS[asked.kind], context });
       const overrides = await this.overridesOf(tenant, applying);
       return toResponse(applying.map((limit) => checkOf(limit, asked, overrides.get(limit.limitId))));
     } catch (error) {
@@ -68,27 +67,14 @@ export class LimitCheckEngine {
     }
   }
 
-  private async limitsOf(tenantId: string, { kind, context }: Question): Promise<readonly LimitSummary[]> {
-    const applying = new Map<string, LimitSummary>();
-    let cursor: string | null = null;
-    do {
-      const page: { readonly limit: number; readonly cursor?: string } =
-        cursor === null ? { limit: PAGE_LIMIT_MAX } : { limit: PAGE_LIMIT_MAX, cursor };
-      const found = await this.limits.fetchLimits(tenantId, FILTERS[kind], page);
-      for (const limit of found.items) if (applies(limit, context)) applying.set(limit.limitId, limit);
-      cursor = found.nextCursor;
-    } while (cursor !== null);
-    return [...applying.values()];
-  }
-
-  private async overridesOf(tenantId: string, limits: readonly LimitSummary[]): Promise<ReadonlyMap<string, Override>> {
+  private async overridesOf(
+    tenantId: string,
+    limits: readonly ApplyingLimit[],
+  ): Promise<ReadonlyMap<string, Override>> {
+    if (limits.length === 0) return new Map();
+    // No more limits apply than one question for overrides takes.
     const ids = limits.map(({ limitId }) => limitId);
-    const found = new Map<string, Override>();
-    for (let start = 0; start < ids.length; start += OVERRIDE_IDS_MAX) {
-      const some = ids.slice(start, start + OVERRIDE_IDS_MAX);
-      for (const [id, override] of await this.overrides.fetchOverridesInEffect(tenantId, some)) found.set(id, override);
-    }
-    return found;
+    return this.overrides.fetchOverridesInEffect(tenantId, ids);
   }
 }
 
@@ -112,19 +98,13 @@ interface Override {
   readonly overrideValue: DecimalString;
 }
 
-const FILTERS: Readonly<Record<LimitCheckKind, LimitsFilter>> = Object.freeze({
-  cost: Object.freeze({ category: 'BUDGET', status: 'ACTIVE', limitType: 'COST_*' }),
-  tokens: Object.freeze({ category: 'RATE', status: 'ACTIVE', limitType: 'TOKENS_*' }),
-  requests: Object.freeze({ category: 'RATE', status: 'ACTIVE', limitType: 'REQUESTS_*' }),
+const KINDS: Readonly<Record<LimitCheckKind, Pick<ApplyingLimitsFilter, 'category' | 'typePrefix'>>> = Object.freeze({
+  cost: Object.freeze({ category: 'BUDGET', typePrefix: 'COST_' }),
+  tokens: Object.freeze({ category: 'RATE', typePrefix: 'TOKENS_' }),
+  requests: Object.freeze({ category: 'RATE', typePrefix: 'REQUESTS_' }),
 });
 
-function applies({ scope, scopeId }: LimitSummary, context: LimitCheckContext): boolean {
-  if (scope === 'GLOBAL' || scope === 'TENANT') return true;
-  const id = { PROJECT: context.projectId, AGENT: context.agentId, PROVIDER: context.providerId }[scope];
-  return id !== undefined && id === scopeId;
-}
-
-function checkOf(limit: LimitSummary, asked: Question, override: Override | undefined): LimitCheckResult {
+function checkOf(limit: ApplyingLimit, asked: Question, override: Override | undefined): LimitCheckResult {
   const { limitId, limitType, name, enforcement, maxValue } = limit;
   // A limit that was raised above its override since stands as it is: an override never makes it worse.
   const raised = override !== undefined && compareDecimal(override.overrideValue, maxValue) > 0;
@@ -145,7 +125,7 @@ function checkOf(limit: LimitSummary, asked: Question, override: Override | unde
 }
 
 function verdict(
-  { enforcement, resetPeriod }: LimitSummary,
+  { enforcement, resetPeriod }: ApplyingLimit,
   kind: LimitCheckKind,
   projected: DecimalString,
   limit: DecimalString,
@@ -159,7 +139,7 @@ function verdict(
   return { decision: 'ALLOW', messageCode: null };
 }
 
-function exceeded(kind: LimitCheckKind, resetPeriod: LimitSummary['resetPeriod']): MessageCode {
+function exceeded(kind: LimitCheckKind, resetPeriod: ApplyingLimit['resetPeriod']): MessageCode {
   if (kind !== 'cost') return 'RATE_LIMIT_EXCEEDED';
   if (resetPeriod === 'DAILY') return 'DAILY_COST_BUDGET_EXCEEDED';
   return resetPeriod === 'MONTHLY' ? 'MONTHLY_COST_BUDGET_EXCEEDED' : 'POLICY_LIMIT_BREACHED';

@@ -99,6 +99,35 @@ export interface LimitBreachForRun {
   readonly breachedAt: Date;
 }
 
+/** How many limits may apply to one question: more are refused, since a part of them would give another decision. */
+export const LIMITS_APPLYING_MAX = 1000;
+
+/** Which limits apply to what is about to happen. */
+export interface ApplyingLimitsFilter {
+  readonly category: LimitCategory;
+  /** What the type begins with, as it stands: `COST_`. No character is a wildcard. */
+  readonly typePrefix: string;
+  /** For whom it happens: a limit of a project, an agent or a provider applies to the one that is named here alone. */
+  readonly context?: {
+    readonly projectId?: string;
+    readonly agentId?: string;
+    readonly providerId?: string;
+  };
+}
+
+/** An active limit as a decision needs it: without its breaches and its verification. */
+export interface ApplyingLimit {
+  readonly limitId: string;
+  readonly name: string;
+  readonly limitType: string;
+  readonly scope: LimitScope;
+  readonly scopeId: string | null;
+  /** In the unit of `limitType`: see `limitUnit`. */
+  readonly maxValue: DecimalString;
+  readonly resetPeriod: ResetPeriod | null;
+  readonly enforcement: LimitEnforcement;
+}
+
 /** The filter of a list with its defaults filled in, and nothing that wasn't asked. */
 export type AppliedLimitsFilter = LimitsFilter & Required<Pick<LimitsFilter, 'category' | 'status'>>;
 

@@ -15,7 +15,7 @@ describe('pgErrorToHocError', () => {
     ['23P01', 'CONFLICT', false, 'exclusion'],
     ['23502', 'INVALID_ARGUMENT', false, 'not_null'],
     ['23514', 'INVALID_ARGUMENT', false, 'check'],
-    ...['22001', '22003', '22007', '22008', '22021', '22023', '22P02', '22P05', '22012'].map(
+    ...['22001', '22003', '22007', '22008', '22009', '22021', '22023', '22P02', '22P05', '22012'].map(
       (code) => [code, 'INVALID_ARGUMENT', false, 'value'] as const,
     ),
     ['40001', 'UNAVAILABLE', true, 'serialization'],

@@ -29,6 +29,10 @@ export function pgErrorToHocError(error: unknown): HocError {
   });
 }
 
+/** Whether a named statement was prepared before a change of its columns. */
+export const isStalePlan = (error: unknown): boolean =>
+  STALE_PLAN_MESSAGE.test(textOf(sourceOf(error), 'message') ?? '');
+
 interface Kind {
   readonly make: (message: string, options: HocErrorOptions) => HocError;
   readonly reason: string;
@@ -63,6 +67,7 @@ const SCHEMA: Kind = {
   message: 'the database schema is not the one that this version needs: run the migrations',
 };
 const SHUTDOWN = unavailable('shutdown', true, 'the database server is shutting down or starting');
+const STALE_PLAN = unavailable('stale_plan', true, 'a table was changed under a prepared statement: run it again');
 const CONNECTION = unavailable('connection', true, 'the connection to the database failed');
 const ACCESS = unavailable('access', false, 'the database refused access');
 const UNKNOWN: Kind = {
@@ -84,6 +89,7 @@ const BY_CODE: Readonly<Record<string, Kind>> = Object.freeze({
   '22003': VALUE,
   '22007': VALUE,
   '22008': VALUE,
+  '22009': VALUE,
   '22021': VALUE,
   '22023': VALUE,
   '22P02': VALUE,
@@ -129,11 +135,14 @@ const BY_CLASS: Readonly<Record<string, Kind>> = Object.freeze({
 /** pg reports a lost or refused connection without a code. */
 const CONNECTION_MESSAGE =
   /connection terminated|connection ended|client has encountered a connection error|client was closed|not queryable|timeout exceeded when trying to connect|timeout expired|driver not connected/i;
+/** Its SQLSTATE, 0A000, also stands for what will never work. */
+const STALE_PLAN_MESSAGE = /cached plan must not change result type/i;
 /** TypeORM and pg's own words for a manager or client that was given back. */
 const RELEASED_MESSAGE = /query ?runner already released|released client/i;
 
 function byMessage(source: unknown): Kind | undefined {
   const message = textOf(source, 'message') ?? '';
+  if (STALE_PLAN_MESSAGE.test(message)) return STALE_PLAN;
   if (RELEASED_MESSAGE.test(message)) return BY_CODE['25P01'];
   return CONNECTION_MESSAGE.test(message) ? CONNECTION : undefined;
 }

@@ -3,6 +3,7 @@ import { DataIntegrityError } from '@hoc/shared/kernel';
 import { entities, migrations } from '@hoc/shared/models';
 import { useFreshDatabase } from '@hoc/testkit';
 import { readInstant } from './column-types';
+import { guarded } from './guarded';
 import { run, runOne, statement } from './statement';
 
 const db = useFreshDatabase({ entities, migrations });
@@ -63,6 +64,25 @@ describe('run', () => {
   it('works on a manager without a transaction, and gives its connection back', async () => {
     for (let i = 0; i < 25; i += 1) expect(await run(db.dataSource().manager, ALL, [])).toEqual([EXPECTED]);
     expect(await runOne(db.dataSource().manager, statement('none', 'SELECT 1 WHERE false'), [])).toBeNull();
+  });
+});
+
+describe('a table that is changed under a prepared statement', () => {
+  const LOOK = statement<{ readonly name: string }>('look', 'SELECT * FROM changing');
+  it('is a retryable error once on each connection, and works from then on', async () => {
+    const [source] = await db.connections(1, { max: 1 });
+    const { manager } = source!;
+    await manager.query('CREATE TABLE changing (name text)');
+    await manager.query(`INSERT INTO changing VALUES ('a')`);
+    expect(await run(manager, LOOK, [])).toEqual([{ name: 'a' }]);
+    await db.dataSource().query('ALTER TABLE changing ADD COLUMN more text');
+    await expect(guarded(() => run(manager, LOOK, []))).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      retryable: true,
+      details: { reason: 'stale_plan' },
+    });
+    for (let n = 0; n < 2; n += 1) expect(await run(manager, LOOK, [])).toEqual([{ name: 'a', more: null }]);
+    await db.dataSource().query('DROP TABLE changing');
   });
 });
 

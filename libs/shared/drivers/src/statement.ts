@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isStalePlan } from './pg-error';
 import { type HocError, TransactionRequiredError, UnavailableError } from '@hoc/shared/kernel';
 import type { QueryRunner } from 'typeorm';
 import type { DriverManager } from './driver-manager';
@@ -71,9 +72,14 @@ export async function run<Row>(
 ): Promise<readonly Row[]> {
   return withClient(manager, async (client, prepared) => {
     const config = { text, values: [...values], types: COLUMN_TYPES };
-    const named = prepared && name !== null && takesName(client, name);
-    const result = await client.query<Row>(named ? { ...config, name } : config);
-    return result.rows;
+    if (!prepared || name === null || !takesName(client, name)) return (await client.query<Row>(config)).rows;
+    try {
+      return (await client.query<Row>({ ...config, name })).rows;
+    } catch (error) {
+      // A migration changed the columns under the prepared statement: this connection would refuse it for ever.
+      if (isStalePlan(error)) staleOf(client).add(name);
+      throw error;
+    }
   });
 }
 
@@ -96,12 +102,30 @@ export async function withClient<T>(
   const own = manager.queryRunner;
   if (own?.isReleased === true) throw await releasedError(own);
   if (own !== undefined) return work(await clientOf(own), prepared);
-  const borrowed = manager.connection.createQueryRunner();
+  const [client, release] = await borrow(manager);
   try {
-    return await work(await clientOf(borrowed), prepared);
+    return await work(watch(client), prepared);
   } finally {
-    await borrowed.release();
+    await release();
   }
+}
+
+/** TypeORM's own way to the pool, without the query runner around it: a third of what a small read costs the client. */
+interface Pooled {
+  obtainMasterConnection(): Promise<[client: PgClient, release: (error?: Error) => void]>;
+}
+
+const isPooled = (driver: object): driver is Pooled =>
+  typeof Reflect.get(driver, 'obtainMasterConnection') === 'function';
+
+async function borrow({ connection }: DriverManager): Promise<readonly [PgClient, () => void | Promise<void>]> {
+  const driver: object = connection.driver;
+  if (!isPooled(driver)) {
+    const runner = connection.createQueryRunner();
+    return [await clientOf(runner), () => runner.release()];
+  }
+  const [client, release] = await driver.obtainMasterConnection();
+  return [client, () => release(broken.has(client) ? new Error('the connection broke') : undefined)];
 }
 
 /**
@@ -138,7 +162,16 @@ async function clientOf(runner: QueryRunner): Promise<PgClient> {
 
 const namesOf = new WeakMap<object, Set<string>>();
 
+const stale = new WeakMap<object, Set<string>>();
+
+function staleOf(client: PgClient): Set<string> {
+  let names = stale.get(client);
+  if (names === undefined) stale.set(client, (names = new Set()));
+  return names;
+}
+
 function takesName(client: PgClient, name: string): boolean {
+  if (stale.get(client)?.has(name) === true) return false;
   let names = namesOf.get(client);
   if (names === undefined) namesOf.set(client, (names = new Set()));
   if (names.has(name)) return true;

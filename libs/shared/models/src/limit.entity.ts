@@ -107,7 +107,7 @@ export const limitsCatalogue = declareTable({
     index(
       'ix_limits_scope_active',
       `(tenant_id, limit_category, scope, scope_id, created_at DESC, id DESC) WHERE status = 'ACTIVE'`,
-      'getThresholdLimitByScope',
+      'getThresholdLimitByScope, fetchApplyingLimits',
     ),
   ],
 });

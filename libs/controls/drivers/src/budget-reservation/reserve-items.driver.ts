@@ -9,6 +9,7 @@ import {
   type DecimalString,
   type DriverDeps,
   fromPgNumeric,
+  type HocError,
   InvalidArgumentError,
   type TenantId,
   UnavailableError,
@@ -28,7 +29,11 @@ export interface ReserveBatch {
   readonly items: readonly CheckedReserveItem[];
 }
 
-/** Decides all items, in as many statements as it takes: one, unless a window is missing or another connection takes a key. */
+/**
+ * Decides all items. A single one is a statement, and where it isn't granted a look-up of its key: most are new and fit.
+ * Of several the keys are looked up before, so that the amount of a replay is counted against nobody. More rounds are for a
+ * window that is missing, and for keys that another connection takes in between.
+ */
 export async function reserveItems(
   manager: DriverManager,
   deps: DriverDeps,
@@ -37,27 +42,39 @@ export async function reserveItems(
   const now = deps.clock.now();
   const call = [tenant, limitIds, now.toISOString(), ...periodStarts(now)];
   const outcomes: ReserveOutcome[] = [];
-  let waiting = items.map((item, place) => newItem(item, { place, id: deps.ids.next(), now }));
-  for (let round = 0; round < ROUNDS_MAX; round += 1) {
+  /** Answers those whose key is stored; gives the others. */
+  const answerKnown = async (asked: readonly NewItem[]): Promise<readonly NewItem[]> => {
+    const known = asked.length === 0 ? NONE : await storedKeys(manager, tenant, asked);
+    return asked.filter((item) => {
+      const row = known.get(item.idempotencyKey);
+      if (row !== undefined) outcomes[item.place] = replayed({ tenant, limitIds, now }, item, row);
+      return row === undefined;
+    });
+  };
+  let waiting: readonly NewItem[] = items.map((item, place) => newItem(item, { place, id: deps.ids.next(), now }));
+  if (waiting.length > 1) waiting = await answerKnown(waiting);
+  for (let round = 0; round < ROUNDS_MAX && waiting.length > 0; round += 1) {
     const rows = inOrder(await run(manager, RESERVE, [...call, ...toColumns(waiting, COLUMNS)]));
-    const whole = readWhole(limitIds, rows, waiting.length);
+    const whole = readWhole(rows, waiting.length);
+    if (whole.refusal !== null) {
+      if ((await answerKnown(waiting)).length > 0) throw whole.refusal();
+      break;
+    }
     if (whole.missingWindows) {
       await run(manager, OPEN_WINDOWS, [tenant, limitIds, whole.starts, now.toISOString()]);
       continue;
     }
     const decisions = waiting.map((item, at) => decisionOf({ tenant, limitIds, now }, item, rows[at], whole));
     const again = undecided(decisions);
-    const refused = waiting.filter((_, at) => decisions[at]?.kind === 'refused' && !again.has(at));
-    const known = whole.changed && refused.length > 0 ? await storedKeys(manager, tenant, refused) : NONE;
     decisions.forEach((decision, at) => {
       const item = waiting[at];
-      if (item === undefined || decision.kind === 'raced' || again.has(at)) return;
-      const row = known.get(item.idempotencyKey);
-      outcomes[item.place] = row === undefined ? decision.answer : replayed({ tenant, limitIds, now }, item, row);
+      if (item !== undefined && decision.kind !== 'raced' && !again.has(at)) outcomes[item.place] = decision.answer;
     });
-    if (again.size === 0) return Object.freeze(outcomes);
-    waiting = waiting.filter((_, at) => again.has(at));
+    // A refused item may be the replay of one that is stored; and of those to decide again, one was raced for its key.
+    await answerKnown(waiting.filter((_, at) => decisions[at]?.kind === 'refused' && !again.has(at)));
+    waiting = await answerKnown(waiting.filter((_, at) => again.has(at)));
   }
+  if (waiting.every(({ place }) => outcomes[place] !== undefined)) return Object.freeze(outcomes);
   throw new UnavailableError('the keys of the call were taken by others again and again', {
     retryable: true,
     details: { reason: 'contention' },
@@ -110,28 +127,34 @@ const COLUMNS: readonly ((item: NewItem) => string | null)[] = [
 
 /** What a statement says of the call. */
 interface Whole {
+  /** Why nothing can be reserved against these limits; null where it can. */
+  readonly refusal: (() => HocError) | null;
   readonly missingWindows: boolean;
   readonly starts: readonly string[];
   readonly stored: ReadonlySet<string>;
-  readonly changed: boolean;
 }
 
-/** @throws LimitNotFoundError, InvalidArgumentError where a limit can't be reserved against and an item isn't a replay */
-function readWhole(limitIds: readonly string[], rows: readonly ReserveColumns[], expected: number): Whole {
+function readWhole(rows: readonly ReserveColumns[], expected: number): Whole {
   const [first] = rows;
   if (first === undefined || rows.length !== expected)
     throw new DataIntegrityError('a reserve without an answer for each item');
-  const starts = first.starts ?? [];
-  const stored = new Set(first.stored ?? []);
-  if (rows.every(({ prior }) => prior !== null)) return { missingWindows: false, starts, stored, changed: false };
-  const [missing] = first.missing ?? [];
-  if (missing !== undefined) throw new LimitNotFoundError(missing);
-  const [unusable] = first.unusable ?? [];
-  if (unusable !== undefined)
-    throw new InvalidArgumentError('a reservation counts against active budgets in cents only', {
-      details: { field: 'limitIds', reason: 'not_a_budget', limitId: unusable },
+  return {
+    refusal: refusalOf(first),
+    missingWindows: first.seen !== true,
+    starts: first.starts ?? [],
+    stored: new Set(first.stored ?? []),
+  };
+}
+
+function refusalOf({ missing, unusable }: ReserveColumns): (() => HocError) | null {
+  const [absent] = missing ?? [];
+  if (absent !== undefined) return () => new LimitNotFoundError(absent);
+  const [limitId] = unusable ?? [];
+  if (limitId === undefined) return null;
+  return () =>
+    new InvalidArgumentError('a reservation counts against active budgets in cents only', {
+      details: { field: 'limitIds', reason: 'not_a_budget', limitId },
     });
-  return { missingWindows: first.seen !== true, starts, stored, changed: first.changed === true };
 }
 
 interface Call {
@@ -147,7 +170,6 @@ function decisionOf(
   whole: Whole,
 ): Decision<ReserveOutcome> {
   if (row === undefined) throw new DataIntegrityError('a reserve without an answer for each item');
-  if (row.prior !== null) return { kind: 'stored', answer: replayed(call, item, row.prior) };
   if (row.granted === true) {
     if (!whole.stored.has(item.id)) return { kind: 'raced' };
     return {

@@ -4,9 +4,7 @@ import { type ReservationColumns, RESERVATION_COLUMNS } from './reservation.rows
 /** One item of a batch, by its place from 1 on, and, in the first row, what concerns the whole call. */
 export interface ReserveColumns {
   readonly n: number;
-  /** The reservation that had the key already. */
-  readonly prior: ReservationColumns | null;
-  /** Null where nothing was decided: the key was taken already, or a window is missing. */
+  /** Null where nothing was decided: a limit or its window is missing. */
   readonly granted: boolean | null;
   /** Of a refused item: what was left at its turn; may be negative. */
   readonly room: string | null;
@@ -22,8 +20,6 @@ export interface ReserveColumns {
   readonly starts: readonly string[] | null;
   /** First row: ids of the reservations that were stored. */
   readonly stored: readonly string[] | null;
-  /** First row: whether another connection changed a window after the statement began. */
-  readonly changed: boolean | null;
 }
 
 /**
@@ -32,14 +28,14 @@ export interface ReserveColumns {
  *
  * Decides and writes at once. Four things make it what it is:
  * - The statement has one snapshot, older than the locks it waits for. Of what others change meanwhile it may use only the
- *   rows that it has locked (`held`): those are read anew. Keys taken meanwhile are not in `items`: the INSERT finds those
- *   of granted items out, and the counters follow what was really inserted; for refused ones `changed` says whether to look
- *   again ({@link STORED_KEYS}).
- * - A plan that is kept from when the tables were empty must serve them full. So each look-up is a LATERAL by a unique
- *   key, which can't become a join with a scan; "the first at or after it" instead of "it", so that no other index is as
- *   good while a table is small. The counters are written by ON CONFLICT, which goes by the index whatever the planner
- *   thinks. No row of the items is joined with another: decisions travel in arrays. Arrays are bound behind a SELECT, so
- *   that the planner doesn't count their elements and finds the kept plan worth keeping.
+ *   rows that it has locked (`held`): those are read anew. It never reads the ledger: the INSERT finds out which keys of
+ *   granted items are taken, and the counters follow what was really inserted; for refused items {@link STORED_KEYS} is asked
+ *   afterwards.
+ * - A plan that is kept from when the tables were empty must serve them full, and the ledger grows fast. It is reached by
+ *   ON CONFLICT alone, which goes by the index whatever the planner thinks, as are the counters. Each look-up of a limit is
+ *   a LATERAL by a unique key, which can't become a join with a scan; "the first at or after it" instead of "it", so that no
+ *   other index is as good while a table is small. No row of the items is joined with another: decisions travel in arrays.
+ *   Arrays are bound behind a SELECT, so that the planner doesn't count their elements and finds the kept plan worth keeping.
  * - The cap is the higher of the limit and its override in effect: one that was raised above its override since stands.
  * - Who waits for two things takes them in one order: windows by limit id (a CTE is read in the order in which it was
  *   written), then keys in byte order.
@@ -47,7 +43,7 @@ export interface ReserveColumns {
 export const RESERVE: Statement<ReserveColumns> = statement(
   'reserve_budget',
   `WITH RECURSIVE cap AS MATERIALIZED (
-     SELECT u.limit_id, u.o, l.usable, s.window_start, w.version,
+     SELECT u.limit_id, u.o, l.usable, s.window_start, w.seen,
        GREATEST(l.max_value, CASE WHEN v.starts_at <= $3::timestamptz AND v.expires_at > $3::timestamptz THEN v.override_value END) AS cap
      FROM unnest((SELECT $2::text[])) WITH ORDINALITY AS u(limit_id, o)
      LEFT JOIN LATERAL (
@@ -64,32 +60,24 @@ export const RESERVE: Statement<ReserveColumns> = statement(
          WHEN 'MONTHLY' THEN $6::timestamptz ELSE to_timestamp(0) END AS window_start
      ) AS s
      LEFT JOIN LATERAL (
-       SELECT xmin AS version FROM budget_windows
+       SELECT true AS seen FROM budget_windows
        WHERE tenant_id = $1 AND limit_id = u.limit_id AND window_start = s.window_start LIMIT 1
      ) AS w ON true
      ORDER BY u.o
    ), items AS MATERIALIZED (
-     SELECT u.*, CASE WHEN p.id IS NOT NULL THEN to_jsonb(p) END AS prior
+     SELECT u.*
      FROM unnest((SELECT $7::text[]), $8::text[], $9::numeric[], $10::text[], $11::timestamptz[]) WITH ORDINALITY
        AS u(new_key, new_id, new_amount, new_run_id, new_expires_at, n)
-     LEFT JOIN LATERAL (
-       SELECT ${RESERVATION_COLUMNS} FROM budget_reservations
-       WHERE tenant_id = $1 AND idempotency_key >= u.new_key ORDER BY idempotency_key LIMIT 1
-     ) AS p ON p.idempotency_key = u.new_key
-     ORDER BY u.n
    ), gate AS MATERIALIZED (
-     SELECT c.*, f.*, COALESCE(c.usable AND c.seen AND f.some_fresh, false) AS ready
-     FROM (
-       SELECT array_agg(limit_id) FILTER (WHERE usable IS NULL) AS missing, array_agg(limit_id) FILTER (WHERE NOT usable) AS unusable,
-         bool_and(COALESCE(usable, false)) AS usable, bool_and(version IS NOT NULL) AS seen, array_agg(window_start) AS starts
-       FROM cap
-     ) AS c
-     CROSS JOIN (SELECT array_agg(prior IS NULL) AS fresh, bool_or(prior IS NULL) AS some_fresh FROM items) AS f
+     SELECT array_agg(limit_id) FILTER (WHERE usable IS NULL) AS missing, array_agg(limit_id) FILTER (WHERE NOT usable) AS unusable,
+       bool_and(seen IS NOT NULL) AS seen, bool_and(COALESCE(usable, false) AND seen IS NOT NULL) AS ready,
+       array_agg(window_start) AS starts
+     FROM cap
    ), held AS MATERIALIZED (
-     SELECT c.o, c.limit_id, c.window_start, c.cap - w.reserved - w.spent AS room, w.version <> c.version AS changed
+     SELECT c.o, c.limit_id, c.window_start, c.cap - w.reserved - w.spent AS room
      FROM cap c
      CROSS JOIN LATERAL (
-       SELECT xmin AS version, reserved, spent FROM budget_windows
+       SELECT reserved, spent FROM budget_windows
        WHERE tenant_id = $1 AND limit_id = c.limit_id AND window_start = c.window_start
        FOR NO KEY UPDATE
      ) AS w
@@ -101,9 +89,8 @@ export const RESERVE: Statement<ReserveColumns> = statement(
      UNION ALL
      SELECT t.n, t.granted, CASE WHEN t.granted THEN t.room - t.amount ELSE t.room END
      FROM (
-       SELECT w.n + 1 AS n, w.room, ($9::numeric[])[w.n + 1] AS amount,
-         g.fresh[w.n + 1] AND ($9::numeric[])[w.n + 1] <= w.room AS granted
-       FROM walk w CROSS JOIN gate g
+       SELECT w.n + 1 AS n, w.room, ($9::numeric[])[w.n + 1] AS amount, ($9::numeric[])[w.n + 1] <= w.room AS granted
+       FROM walk w
        WHERE w.n < cardinality($9::numeric[])
      ) AS t
    ), decided AS MATERIALIZED (
@@ -125,13 +112,12 @@ export const RESERVE: Statement<ReserveColumns> = statement(
      ON CONFLICT (tenant_id, limit_id, window_start)
        DO UPDATE SET reserved = w.reserved + EXCLUDED.reserved, updated_at = EXCLUDED.updated_at
    )
-   SELECT i.n::integer AS n, i.prior, d.granted[i.n] AS granted,
+   SELECT i.n::integer AS n, d.granted[i.n] AS granted,
      CASE WHEN NOT d.granted[i.n] THEN d.room[i.n] END AS room,
      CASE WHEN NOT d.granted[i.n] THEN (SELECT limit_id FROM least) END AS refused_by,
      CASE WHEN i.n = 1 THEN g.missing END AS missing, CASE WHEN i.n = 1 THEN g.unusable END AS unusable,
      CASE WHEN i.n = 1 THEN g.seen END AS seen, CASE WHEN i.n = 1 THEN g.starts::text[] END AS starts,
-     CASE WHEN i.n = 1 THEN (SELECT array_agg(id) FROM stored) END AS stored,
-     CASE WHEN i.n = 1 THEN (SELECT bool_or(changed) FROM held) END AS changed
+     CASE WHEN i.n = 1 THEN (SELECT array_agg(id) FROM stored) END AS stored
    FROM items i CROSS JOIN gate g CROSS JOIN decided d`,
 );
 
@@ -148,13 +134,18 @@ export const OPEN_WINDOWS: Statement<never> = statement(
    ON CONFLICT DO NOTHING`,
 );
 
-/** $1 tenant, $2 keys: the reservations that they belong to. */
+/**
+ * $1 tenant, $2 keys: the reservations that they belong to. "The first at or after" a key, as above; planned anew besides,
+ * since the ledger may be empty now and full tonight.
+ */
 export const STORED_KEYS: Statement<ReservationColumns> = statement(
   'reservations_by_key',
   `SELECT p.*
    FROM unnest($2::text[]) AS u(key)
    CROSS JOIN LATERAL (
-     SELECT ${RESERVATION_COLUMNS} FROM budget_reservations WHERE tenant_id = $1 AND idempotency_key = u.key LIMIT 1
-   ) AS p`,
+     SELECT ${RESERVATION_COLUMNS} FROM budget_reservations
+     WHERE tenant_id = $1 AND idempotency_key >= u.key ORDER BY idempotency_key LIMIT 1
+   ) AS p
+   WHERE p.idempotency_key = u.key`,
   { replan: true },
 );

@@ -1,16 +1,19 @@
 import {
   type AppliedBudgetLimitsFilter,
   type AppliedLimitsFilter,
+  type ApplyingLimitsFilter,
   assertLimitType,
   type BudgetLimitsFilter,
   LIMIT_CATEGORIES,
   LIMIT_ENFORCEMENTS,
   LIMIT_SCOPES,
   LIMIT_STATUSES,
+  LIMIT_TYPE,
   type LimitsFilter,
 } from '@hoc/controls/schemas';
 import {
   assertDate,
+  assertId,
   assertObject,
   assertOneOf,
   assertRange,
@@ -44,6 +47,27 @@ export function checkBudgetFilter(filter: BudgetLimitsFilter): AppliedBudgetLimi
   assertOneOf(status, LIMIT_STATUSES, 'status');
   if (rest.scope !== undefined) assertOneOf(rest.scope, LIMIT_SCOPES, 'scope');
   return { ...rest, status };
+}
+
+/**
+ * What `APPLYING_LIMITS` binds, $2 to $6: null for who isn't named, which equals no scope's id.
+ * @throws InvalidArgumentError naming the field
+ */
+export function valuesOfApplying(filter: ApplyingLimitsFilter): readonly unknown[] {
+  const { category, typePrefix, context = {} } = readOnce(filter, APPLYING_KEYS);
+  assertOneOf(category, LIMIT_CATEGORIES, 'category');
+  if (typeof typePrefix !== 'string' || !LIMIT_TYPE.test(typePrefix))
+    throw invalid('typePrefix', 'limit_type', 'typePrefix must be what a type begins with');
+  const { projectId, agentId, providerId } = readOnce(context, CONTEXT_KEYS, 'context');
+  const idOrNull = (id: string | undefined, field: string): string | null =>
+    id === undefined ? null : assertId(id, `context.${field}`);
+  return [
+    category,
+    typePrefix,
+    idOrNull(projectId, 'projectId'),
+    idOrNull(agentId, 'agentId'),
+    idOrNull(providerId, 'providerId'),
+  ];
 }
 
 /** What `LIMITS_MATCH` binds, $2 to $9. */
@@ -108,12 +132,20 @@ const LIMITS_KEYS: ReadonlySet<string> = new Set([
   'createdBefore',
 ] satisfies (keyof LimitsFilter)[]);
 const BUDGET_KEYS: ReadonlySet<string> = new Set(['scope', 'status'] satisfies (keyof BudgetLimitsFilter)[]);
+const APPLYING_KEYS: ReadonlySet<string> = new Set([
+  'category',
+  'typePrefix',
+  'context',
+] satisfies (keyof ApplyingLimitsFilter)[]);
+const CONTEXT_KEYS: ReadonlySet<string> = new Set(['projectId', 'agentId', 'providerId'] satisfies (keyof NonNullable<
+  ApplyingLimitsFilter['context']
+>)[]);
 
 /** What is given, each value read once: what is checked is what is applied, also of a class that has getters. */
-function readOnce<Filter extends object>(filter: Filter, keys: ReadonlySet<string>): Filter {
-  const given = assertObject(filter, 'filter');
+function readOnce<Filter extends object>(filter: Filter, keys: ReadonlySet<string>, field = 'filter'): Filter {
+  const given = assertObject(filter, field);
   if (Object.keys(given).some((key) => !keys.has(key)))
-    throw invalid('filter', 'unknown_key', 'the filter has an unknown key');
+    throw invalid(field, 'unknown_key', `the ${field} has an unknown key`);
   const read = [...keys].map((key) => [key, given[key]] as const);
   return Object.fromEntries(read.filter(([, value]) => value !== undefined)) as Filter;
 }

@@ -108,6 +108,53 @@ export const LIMIT_BY_ID: Statement<LimitDetailColumns> = statement(
   { replan: true },
 );
 
+/** A limit that applies. */
+export interface ApplyingLimitColumns {
+  readonly id: string;
+  readonly name: string;
+  readonly limit_type: string;
+  readonly scope: string;
+  readonly scope_id: string | null;
+  readonly max_value: string;
+  readonly reset_period: string | null;
+  readonly enforcement: string;
+}
+
+/**
+ * One range of `ix_limits_scope_active`, the literal status being what its predicate asks for. In the order of that index,
+ * which nobody sees: a limit without an order would let a plan look for so many rows in the limits of all tenants.
+ */
+const activeOf = (scope: string): string =>
+  `(SELECT l.id, l.name, l.limit_type, l.scope, l.scope_id, l.max_value, l.reset_period, l.enforcement
+    FROM limits l
+    WHERE l.tenant_id = $1 AND l.limit_category = $2 AND l.status = 'ACTIVE' AND starts_with(l.limit_type, $3) AND ${scope}
+    ORDER BY l.scope_id, l.created_at DESC, l.id DESC
+    LIMIT $7)`;
+
+/**
+ * $1 tenant, $2 category, $3 what the type begins with, $4 project, $5 agent, $6 provider, null for one that isn't named,
+ * $7 limit. A branch for each scope: as one condition with OR, it would be a filter on all limits of the category. The limit
+ * stands before the order by id, so that it ends the reading: whoever gets as many rows as it refuses them, whichever they
+ * are. Planned anew: a scope that isn't named is then no part of the plan.
+ */
+export const APPLYING_LIMITS: Statement<ApplyingLimitColumns> = statement(
+  'applying_limits',
+  `SELECT * FROM (
+     ${activeOf(`l.scope = 'GLOBAL'`)}
+     UNION ALL
+     ${activeOf(`l.scope = 'TENANT'`)}
+     UNION ALL
+     ${activeOf(`l.scope = 'PROJECT' AND l.scope_id = $4::text`)}
+     UNION ALL
+     ${activeOf(`l.scope = 'AGENT' AND l.scope_id = $5::text`)}
+     UNION ALL
+     ${activeOf(`l.scope = 'PROVIDER' AND l.scope_id = $6::text`)}
+     LIMIT $7
+   ) AS l
+   ORDER BY l.id`,
+  { replan: true },
+);
+
 /** A budget and its place in the list. */
 export interface BudgetColumns {
   readonly id: string;

@@ -1,4 +1,5 @@
 import {
+  type ApplyingLimit,
   type BudgetLimit,
   LIMIT_BREACH_TYPES,
   LIMIT_CATEGORIES,
@@ -14,7 +15,13 @@ import {
 } from '@hoc/controls/schemas';
 import { deepFreeze, fromPgNumeric, toSafeInteger } from '@hoc/shared/kernel';
 import { frozenWith, storedValue } from '@hoc/shared/drivers';
-import type { BudgetColumns, LimitColumns, LimitDetailColumns, RunBreachColumns } from './limits.query';
+import type {
+  ApplyingLimitColumns,
+  BudgetColumns,
+  LimitColumns,
+  LimitDetailColumns,
+  RunBreachColumns,
+} from './limits.query';
 
 /** @throws DataIntegrityError for a value that this version doesn't know */
 export const toLimitSummary = (row: LimitColumns): LimitSummary => Object.freeze(summaryOf(row));
@@ -28,6 +35,19 @@ export const toLimitDetail = (row: LimitDetailColumns): LimitDetail =>
     params: deepFreeze(row.params),
     version: row.version,
     updatedAt: row.updated_at,
+  });
+
+/** @throws DataIntegrityError for a value that this version doesn't know */
+export const toApplyingLimit = (row: ApplyingLimitColumns): ApplyingLimit =>
+  Object.freeze({
+    limitId: row.id,
+    name: row.name,
+    limitType: row.limit_type,
+    scope: storedValue(row.scope, LIMIT_SCOPES, 'scope'),
+    scopeId: row.scope_id,
+    maxValue: fromPgNumeric(row.max_value, 'maxValue'),
+    resetPeriod: optional(row.reset_period, RESET_PERIODS, 'resetPeriod'),
+    enforcement: storedValue(row.enforcement, LIMIT_ENFORCEMENTS, 'enforcement'),
   });
 
 /** @throws DataIntegrityError for a value that this version doesn't know */
