@@ -81,7 +81,7 @@ async function check(runner: QueryRunner, done: () => boolean): Promise<{ snapsh
 }
 
 beforeAll(async () => {
-  build('@hoc/shared', '@hoc/controls');
+  build();
   writeFileSync(join(folder, 'client.cjs'), CLIENT);
   writeFileSync(join(folder, 'sweeper.cjs'), EXPIRER);
   const hoc = createHoc({ connection: { url: db.url(), applicationName: 'budget' }, modules: [controlsModule] });
@@ -97,7 +97,7 @@ beforeAll(async () => {
       UNION ALL SELECT 'project-' || n, 'PROJECT', 'p' || n, ${OPERATIONS} * 0.1 FROM generate_series(0, 3) n
       UNION ALL SELECT 'agent-' || n, 'AGENT', 'a' || n, ${OPERATIONS} * 0.03 FROM generate_series(0, 15) n
     ) AS made`);
-});
+}, 300_000);
 afterAll(() => {
   for (const { child } of all) child.kill('SIGKILL');
 });

@@ -139,7 +139,7 @@ function project(name: string, manifest: object, files: Readonly<Record<string, 
 }
 
 beforeAll(() => {
-  build('@hoc/shared', '@hoc/activity', '@hoc/controls');
+  build();
   home = mkdtempSync(join(tmpdir(), 'hoc-consumer-'));
   const tarballs = ['shared', 'activity', 'controls'].map((domain) => pack(domain, home));
   writeFileSync(join(home, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
@@ -151,7 +151,7 @@ afterAll(async () => {
   for (const database of databases)
     await asAdmin((client) => client.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`));
   if (home !== '') rmSync(home, { recursive: true, force: true });
-});
+}, 300_000);
 
 describe('packed packages in a consumer project', () => {
   it('bring their peers and nothing that is only for development', () => {

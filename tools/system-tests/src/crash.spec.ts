@@ -55,7 +55,7 @@ const openRunsOf = async (workers: readonly number[]): Promise<number> => {
 };
 
 beforeAll(async () => {
-  build('@hoc/shared', '@hoc/activity');
+  build();
   writeFileSync(join(folder, 'worker.cjs'), WORKER);
   writeFileSync(join(folder, 'sweeper.cjs'), SWEEPER);
   const hoc = createHoc({ connection: { url: db.url(), applicationName: 'crash' }, modules: [activityModule] });
@@ -63,7 +63,7 @@ beforeAll(async () => {
   const target = { tenantId: 't', integrationId: 'i', providerType: 'openai' } as const;
   await hoc.transaction(({ manager }) => ensureImportTarget(manager, target, { clock: { now: () => new Date() } }));
   await hoc.close();
-});
+}, 300_000);
 
 it('50 workers, 20 killed, 10 stopped and resumed, three sweepers: every orphan marked once, nothing lost, nothing doubled', async () => {
   const workers = Array.from({ length: WORKERS }, (_, n) => start('worker.cjs', `worker-${n}`, String(n)));

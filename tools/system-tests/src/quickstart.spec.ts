@@ -131,7 +131,7 @@ async function contents(url: string): Promise<Readonly<Record<string, string>>> 
 }
 
 beforeAll(() => {
-  build('@hoc/quickstart');
+  build();
   writeFileSync(trace, raw, 'latin1');
 }, 300_000);
 afterAll(async () => {

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 /** The root of this repository. */
@@ -25,17 +25,34 @@ export function run(
   return result.stdout;
 }
 
-/** Builds the projects and what they depend on. Nx caches it, so specs that build the same wait for no second build. */
-export function build(...projects: readonly string[]): void {
-  run(process.execPath, [
-    join(REPOSITORY, 'node_modules/.bin/nx'),
-    'run-many',
-    '-t',
-    'build',
-    '-p',
-    projects.join(','),
-  ]);
+/**
+ * Builds everything, once a test run. A build empties `dist` first, so a spec that built on its own would pull the packages
+ * from under the processes of another one.
+ */
+export function build(): void {
+  const marks = join(REPOSITORY, 'tmp', `build-${process.env['HOC_TEST_RUN'] ?? process.pid}`);
+  mkdirSync(join(REPOSITORY, 'tmp'), { recursive: true });
+  if (isFirst(`${marks}.begun`)) {
+    run(process.execPath, [join(REPOSITORY, 'node_modules/.bin/nx'), 'run-many', '-t', 'build']);
+    writeFileSync(`${marks}.done`, '');
+    return;
+  }
+  for (const until = Date.now() + BUILD_MS; !existsSync(`${marks}.done`); sleep(100))
+    if (Date.now() > until) throw new Error('the build, which another spec began, has not ended');
 }
+
+const BUILD_MS = 240_000;
+
+function isFirst(mark: string): boolean {
+  try {
+    closeSync(openSync(mark, 'wx'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const sleep = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
 /** An empty folder below `tmp/`, which git ignores: inside the repository, so that its tools resolve. */
 export function emptyFolder(name: string): string {
