@@ -272,11 +272,15 @@ export class ActivityReadDriver {
   }
 }
 
-/** Planned anew: on a small table every index that starts with the tenant costs the same, and the plan would be kept. */
+/**
+ * "The first at or after" the key, in the key's order: on a small table every index that starts with the tenant costs the
+ * same for "it", and a plan kept from then would read all of the tenant's runs. Planning anew instead took as long again.
+ */
 const DETAIL: Statement<RunDetailColumns> = statement(
   'run_detail',
-  `SELECT ${DETAIL_COLUMNS} FROM runs r WHERE r.tenant_id = $1 AND r.id = $2`,
-  { replan: true },
+  `SELECT ${DETAIL_COLUMNS}
+   FROM (SELECT * FROM runs r WHERE r.tenant_id = $1 AND r.id >= $2 ORDER BY r.tenant_id, r.id LIMIT 1) AS r
+   WHERE r.id = $2`,
 );
 
 const AT_RISK_KEYS: ReadonlySet<string> = new Set(['projectId', 'riskLevels', 'startedFrom', 'startedTo']);
