@@ -3,6 +3,7 @@ import { controlsModule } from '@hoc/controls';
 import { createHoc } from '@hoc/shared';
 import { type Clock, LimitExceededError, systemScope, toDecimalString, UnavailableError } from '@hoc/shared/kernel';
 import type { App } from './app';
+import { type SettableClock, settableClock } from './settable-clock';
 import {
   BUDGET_NAME,
   CHARGES,
@@ -34,7 +35,7 @@ const CHUNK = 20;
  * shows the time at which each thing happened. Each step is a transaction that finds what an earlier quickstart left.
  */
 export async function runControls(app: App, seed: number, signal: AbortSignal): Promise<ControlsResult> {
-  const clock = settableClock();
+  const clock = settableClock(HISTORY_END);
   const hoc = openControls(app, clock);
   try {
     const limits = await createLimits(hoc, signal);
@@ -66,7 +67,6 @@ const openControls = ({ dataSource }: App, clock: Clock) =>
     deps: { controls: { breaker: { name: DRIFT.breaker } } },
   });
 type Controls = ReturnType<typeof openControls>;
-type SettableClock = Clock & { set(at: Date): void };
 
 /** All of a tenant's or none, so that a second quickstart knows them by the budget's name. */
 async function createLimits(hoc: Controls, signal: AbortSignal): Promise<number> {
@@ -228,9 +228,4 @@ async function tripAndRecover(
     return (await breaker.shouldUseV2()).use && before.items.length > 0;
   });
   return { breakerTripped, breakerRecovered };
-}
-
-function settableClock(): SettableClock {
-  let now = HISTORY_END;
-  return { now: () => new Date(now.getTime()), set: (at) => (now = at) };
 }

@@ -1,7 +1,8 @@
 import { activityModule, evaluateRunSignals } from '@hoc/activity';
 import { createHoc } from '@hoc/shared';
-import { type Clock, systemScope } from '@hoc/shared/kernel';
+import { systemScope } from '@hoc/shared/kernel';
 import type { App } from './app';
+import { type SettableClock, settableClock } from './settable-clock';
 import {
   generateHistory,
   HISTORY_END,
@@ -30,7 +31,7 @@ const CHUNK = 20;
  * finds every run there.
  */
 export async function runHistory(app: App, seed: number, signal: AbortSignal): Promise<HistoryResult> {
-  const clock = settableClock();
+  const clock = settableClock(HISTORY_END);
   const hoc = createHoc({ dataSource: app.dataSource, modules: [activityModule], clock });
   const sums = { created: 0, duplicates: 0, recovered: 0, raised: 0 };
   for (const part of generateHistory(seed)) {
@@ -46,7 +47,6 @@ export async function runHistory(app: App, seed: number, signal: AbortSignal): P
 }
 
 type Engines = Parameters<Parameters<App['transaction']>[0]>[0]['activity'];
-type SettableClock = Clock & { set(at: Date): void };
 type Sums = { -readonly [K in keyof HistoryResult]: number };
 
 async function writeRuns(
@@ -132,9 +132,4 @@ const latest = (planned: readonly { readonly createdAt: Date }[]): Date =>
 
 function add(sums: Sums, more: Partial<HistoryResult>): void {
   for (const [key, value] of Object.entries(more)) sums[key as keyof Sums] += value;
-}
-
-function settableClock(): SettableClock {
-  let now = HISTORY_END;
-  return { now: () => new Date(now.getTime()), set: (at) => (now = at) };
 }

@@ -1,7 +1,7 @@
 import { types } from 'pg';
 import { DataIntegrityError } from '@hoc/shared/kernel';
 import { entities, migrations } from '@hoc/shared/models';
-import { useFreshDatabase } from '@hoc/testkit';
+import { killBackend, useFreshDatabase, waitFor } from '@hoc/testkit';
 import { readInstant } from './column-types';
 import { guarded } from './guarded';
 import { run, runOne, statement } from './statement';
@@ -65,6 +65,18 @@ describe('run', () => {
     for (let i = 0; i < 25; i += 1) expect(await run(db.dataSource().manager, ALL, [])).toEqual([EXPECTED]);
     expect(await runOne(db.dataSource().manager, statement('none', 'SELECT 1 WHERE false'), [])).toBeNull();
   });
+});
+
+it('a connection that breaks under a read outside a transaction is not given to the next one', async () => {
+  const [source] = await db.connections(1, { max: 1 });
+  const { manager } = source!;
+  const broken = guarded(() => run(manager, statement('sleeps', 'SELECT pg_sleep(600)'), [])).catch((e: unknown) => e);
+  const pids = (): Promise<{ pid: number }[]> =>
+    db.dataSource().query(`SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'`);
+  await waitFor(async () => (await pids()).length === 1, 'the read runs');
+  for (const { pid } of await pids()) await killBackend(pid);
+  expect(await broken).toMatchObject({ code: 'UNAVAILABLE', retryable: true });
+  expect(await run(manager, ALL, [])).toEqual([EXPECTED]);
 });
 
 describe('a table that is changed under a prepared statement', () => {
