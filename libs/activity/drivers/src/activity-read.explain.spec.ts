@@ -2,15 +2,7 @@ import type { EvaluationRule, RunFilter, RunSort } from '@hoc/activity/schemas';
 import type { DecimalString } from '@hoc/shared/kernel';
 import { entities, migrations } from '@hoc/shared/models';
 import { fixedClock, makeLimit, makeRun, makeTenant } from '@hoc/shared/testing';
-import {
-  captureStatements,
-  explain,
-  insertRows,
-  type Plan,
-  useDatabase,
-  useEmptyDatabase,
-  waitFor,
-} from '@hoc/testkit';
+import { captureStatements, explain, insertRows, type Plan, useEmptyDatabase, waitFor } from '@hoc/testkit';
 import type { EntityManager, QueryRunner } from 'typeorm';
 import { type ActivityReadDriver, getActivityReadDriver } from './activity-read.driver';
 import { getRunSignalDriver } from './run-signal.driver';
@@ -254,34 +246,37 @@ describe('single runs and counts', () => {
 });
 
 describe('a connection that asked while the tables were small', () => {
-  const fresh = useDatabase({ entities, migrations });
-  const rowsRead = async (table: string): Promise<number> => {
-    const sql =
-      'SELECT COALESCE(sum(seq_tup_read + idx_tup_fetch), 0)::int AS n FROM pg_stat_xact_user_tables WHERE relname = $1';
-    const rows: { n: number }[] = await fresh.manager().query(sql, [table]);
+  // A database of its own: the planner goes by what VACUUM has counted, and a worker's has been used by other spec files.
+  const fresh = useEmptyDatabase({ entities, migrations });
+  beforeAll(() => fresh.dataSource().runMigrations());
+
+  const rowsRead = async (m: EntityManager): Promise<number> => {
+    const sql = `SELECT COALESCE(sum(seq_tup_read + idx_tup_fetch), 0)::int AS n
+      FROM pg_stat_xact_user_tables WHERE relname IN ('runs', 'limit_breaches')`;
+    const rows: { n: number }[] = await m.query(sql);
     return rows[0]?.n ?? 0;
   };
 
-  it('reads as few rows when they have grown', async () => {
-    const m = fresh.manager();
-    const own = getActivityReadDriver(m);
-    await insertRows(m, makeTenant({ id: 't-a' }), makeLimit('t-a', { id: 'L' }), makeRun('t-a', { id: 'r-0' }));
-    const asks: readonly (() => Promise<unknown>)[] = [
-      () => own.fetchRunDetail('t-a', 'r-7'),
-      () => own.fetchRuns('t-a', {}, NEWEST, { limit: 2 }),
-      () => own.fetchRunsWithPolicyContext('t-a', {}, NEWEST, { limit: 2 }, RULE),
-      () => own.fetchAtRiskRuns('t-a', {}, { limit: 2 }, RULE),
-    ];
-    for (const ask of asks) for (let n = 0; n < 8; n += 1) await ask();
-    await m.query(`INSERT INTO runs (tenant_id, id, agent_id, origin_system_id, goal, created_at, updated_at, started_at, incident_count)
-      SELECT 't-a', 'r-' || n, 'ag', 'console', 'goal', at, at, at, 1
-      FROM (SELECT n, timestamptz '2026-03-10T00:00:00Z' + n * interval '1 second' AS at FROM generate_series(1, 5000) n) AS s`);
-    await m.query(`INSERT INTO limit_breaches (tenant_id, id, limit_id, run_id, breach_type, limit_value, breached_at)
-      SELECT tenant_id, 'b-' || id, 'L', id, 'BREACHED', 1, created_at FROM runs`);
-    for (const ask of asks) {
-      const before = (await rowsRead('runs')) + (await rowsRead('limit_breaches'));
-      await ask();
-      expect((await rowsRead('runs')) + (await rowsRead('limit_breaches')) - before).toBeLessThanOrEqual(6);
-    }
-  });
+  it('reads as few rows when they have grown', () =>
+    fresh.dataSource().transaction(async (m) => {
+      const own = getActivityReadDriver(m);
+      await insertRows(m, makeTenant({ id: 't-a' }), makeLimit('t-a', { id: 'L' }), makeRun('t-a', { id: 'r-0' }));
+      const asks: readonly (() => Promise<unknown>)[] = [
+        () => own.fetchRunDetail('t-a', 'r-7'),
+        () => own.fetchRuns('t-a', {}, NEWEST, { limit: 2 }),
+        () => own.fetchRunsWithPolicyContext('t-a', {}, NEWEST, { limit: 2 }, RULE),
+        () => own.fetchAtRiskRuns('t-a', {}, { limit: 2 }, RULE),
+      ];
+      for (const ask of asks) for (let n = 0; n < 8; n += 1) await ask();
+      await m.query(`INSERT INTO runs (tenant_id, id, agent_id, origin_system_id, goal, created_at, updated_at, started_at, incident_count)
+        SELECT 't-a', 'r-' || n, 'ag', 'console', 'goal', at, at, at, 1
+        FROM (SELECT n, timestamptz '2026-03-10T00:00:00Z' + n * interval '1 second' AS at FROM generate_series(1, 5000) n) AS s`);
+      await m.query(`INSERT INTO limit_breaches (tenant_id, id, limit_id, run_id, breach_type, limit_value, breached_at)
+        SELECT tenant_id, 'b-' || id, 'L', id, 'BREACHED', 1, created_at FROM runs`);
+      for (const ask of asks) {
+        const before = await rowsRead(m);
+        await ask();
+        expect((await rowsRead(m)) - before).toBeLessThanOrEqual(6);
+      }
+    }));
 });
