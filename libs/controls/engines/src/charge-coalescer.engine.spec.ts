@@ -290,6 +290,26 @@ it('sends at most four batches at once, one of each set of limits, longest waiti
   ]);
 });
 
+it('what waited behind a batch of its own limits goes before what came later for others', async () => {
+  const { coalescer, ledger, transactions } = made(1000);
+  transactions.held = true;
+  const first = all(
+    coalescer,
+    ['a', 'b', 'c', 'd'].map((id) => charge(1, id, [id])),
+  );
+  await turn();
+  const more = all(
+    coalescer,
+    ['a', 'e', 'f'].map((id) => charge(1, `more ${id}`, [id])),
+  );
+  for (let n = 0; n < 7; n += 1) {
+    transactions.release();
+    await turn();
+  }
+  await Promise.all([first, more]);
+  expect(ledger.batches.map(({ limitIds }) => limitIds.join())).toEqual(['a', 'b', 'c', 'd', 'a', 'e', 'f']);
+});
+
 it('the order in which a caller names its limits makes no other queue', async () => {
   const { coalescer, ledger } = made(10);
   await all(coalescer, [charge(1, 'x', ['c', 'a', 'b']), charge(1, 'y', ['b', 'c', 'a'])]);

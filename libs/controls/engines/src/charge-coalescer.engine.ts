@@ -42,7 +42,6 @@ interface Waiting {
 interface Queue {
   readonly name: string;
   readonly waiting: Waiting[];
-  inFlight: boolean;
 }
 
 /** One charge of a batch: its caller first, then those who asked for the very same. */
@@ -60,6 +59,8 @@ export class ChargeCoalescer {
   private readonly maxQueue: number;
   private readonly maxBatch: number;
   private readonly queues = new Map<string, Queue>();
+  /** The queues without a batch in flight, that of the charge which waits longest first: none starves. */
+  private readonly ready: Queue[] = [];
   private arrived = 0;
   private unanswered = 0;
   private batches = 0;
@@ -109,8 +110,7 @@ export class ChargeCoalescer {
 
   private enqueue(call: Waiting): void {
     const name = JSON.stringify([call.charge.tenantId, ...call.charge.limitIds]);
-    const queue = this.queues.get(name) ?? { name, waiting: [], inFlight: false };
-    this.queues.set(name, queue);
+    const queue = this.queues.get(name) ?? this.open(name);
     queue.waiting.push(call);
     this.unanswered += 1;
     if (this.scheduled) return;
@@ -122,22 +122,20 @@ export class ChargeCoalescer {
     });
   }
 
+  private open(name: string): Queue {
+    const queue: Queue = { name, waiting: [] };
+    this.queues.set(name, queue);
+    this.ready.push(queue);
+    return queue;
+  }
+
   private dispatch(): void {
     while (this.batches < CHARGE_MAX_IN_FLIGHT) {
-      const queue = this.longestWaiting();
+      const queue = this.ready.shift();
       if (queue === undefined) return;
-      queue.inFlight = true;
       this.batches += 1;
       void this.work(queue);
     }
-  }
-
-  /** Of the queues without a batch in flight, that of the charge which waits longest: none starves. */
-  private longestWaiting(): Queue | undefined {
-    let oldest: Queue | undefined;
-    for (const queue of this.queues.values())
-      if (!queue.inFlight && placeOf(queue) < (oldest === undefined ? Infinity : placeOf(oldest))) oldest = queue;
-    return oldest;
   }
 
   private async work(queue: Queue): Promise<void> {
@@ -145,10 +143,20 @@ export class ChargeCoalescer {
     await this.send(batch);
     this.unanswered -= batch.reduce((sum, charge) => sum + charge.length, 0);
     this.batches -= 1;
-    queue.inFlight = false;
-    if (queue.waiting.length === 0) this.queues.delete(queue.name);
+    this.putBack(queue);
     this.dispatch();
     if (this.unanswered === 0) this.drained?.();
+  }
+
+  /** What came meanwhile has a place among the others; a queue that nothing came for is gone. */
+  private putBack(queue: Queue): void {
+    const [head] = queue.waiting;
+    if (head === undefined) {
+      this.queues.delete(queue.name);
+      return;
+    }
+    const behind = this.ready.findIndex(({ waiting: [other] }) => other !== undefined && other.place > head.place);
+    this.ready.splice(behind === -1 ? this.ready.length : behind, 0, queue);
   }
 
   /** The queue's head. A key of other content than one of the batch ends it: the next statement finds the first one stored. */
@@ -179,8 +187,6 @@ export class ChargeCoalescer {
     }
   }
 }
-
-const placeOf = (queue: Queue): number => queue.waiting[0]?.place ?? Infinity;
 
 /** The limits are those of the queue; a time to live is no part of the content. */
 const isSame = (a: CheckedReserve, b: CheckedReserve): boolean =>
