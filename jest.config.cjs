@@ -37,7 +37,8 @@ const project = (displayName, testRegex, more = {}) => ({
 
 module.exports = {
   maxWorkers: 2,
-  testTimeout: 60_000,
+  // Against hanging alone: no test may depend on how fast the machine is, or on what runs beside it.
+  testTimeout: 180_000,
   projects: [
     project('unit', [specsIn('unit'), '/tools/quickstart/src/.*\\.spec\\.ts$']),
     project('database', [specsIn('database'), '/tools/testkit/src/.*\\.spec\\.ts$'], server),

@@ -1,7 +1,7 @@
 // The main job on real input, against a sum made outside the system: imported once, again, and after a kill half-way.
 //   node tools/ci/real-input.mjs     (after a build; prints "real input: …" and exits 0, or says what differs and exits 1)
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -51,7 +51,7 @@ try {
 
   const killed = await database('killed');
   const before = await killHalfWay(killed);
-  const rest = await importTrace(killed);
+  const rest = await importTrace(killed, readFileSync(trace));
   same('after a kill', rest.accepted + rest.duplicates, expected.calls);
   same('what the killed run had committed', rest.duplicates, before);
   await totals('after a kill and a second run', killed);
@@ -69,20 +69,25 @@ async function database(name) {
   return url.toString();
 }
 
-/** The command line's own report; its numbers were read back through the drivers. */
-async function importTrace(url) {
-  const run = spawnSync(process.execPath, [cli, '--url', url, '--file', trace, '--json'], {
+/** The command line's own report; its numbers were read back through the drivers. The trace as a file, or through a pipe. */
+async function importTrace(url, input = null) {
+  const run = spawnSync(process.execPath, [cli, '--url', url, '--file', input === null ? trace : '-', '--json'], {
     encoding: 'utf8',
+    ...(input === null ? {} : { input }),
     maxBuffer: 1 << 26,
   });
   if (run.status !== 0) fail(`the import ended with ${run.status}: ${run.stderr.slice(-2000)}`);
   return JSON.parse(run.stdout);
 }
 
-/** Kills the import when some calls are in, and not all. */
+/** Kills the import when some calls are in, and not all: the second half of its lines never comes. */
 async function killHalfWay(url) {
-  const child = spawn(process.execPath, [cli, '--url', url, '--file', trace, '--json'], { stdio: 'ignore' });
+  const child = spawn(process.execPath, [cli, '--url', url, '--file', '-', '--json'], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
   const ended = new Promise((done) => child.once('exit', done));
+  const raw = readFileSync(trace);
+  child.stdin.on('error', () => undefined).write(raw.subarray(0, raw.length / 2));
   for (;;) {
     const count = await query(url, 'SELECT count(*)::int AS n FROM cus_llm_usage').then(
       (rows) => rows[0].n,

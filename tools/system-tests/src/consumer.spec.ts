@@ -119,6 +119,9 @@ export async function main(): Promise<readonly [LimitCheckResponse, Reservation 
 }
 export const parts = [createChargeCoalescer, getLimitOverrideService, LimitOverrideService, LimitCheckEngine, BudgetReservationEntity, entities];`;
 
+// Against hanging alone: it builds, packs, installs and compiles.
+jest.setTimeout(900_000);
+
 let home = '';
 const databases: string[] = [];
 
@@ -145,13 +148,13 @@ beforeAll(() => {
   writeFileSync(join(home, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
   const quiet = ['--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline', '--no-package-lock'];
   run('npm', ['install', ...quiet, ...tarballs], { cwd: home });
-}, 300_000);
+});
 
 afterAll(async () => {
   for (const database of databases)
     await asAdmin((client) => client.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`));
   if (home !== '') rmSync(home, { recursive: true, force: true });
-}, 300_000);
+});
 
 describe('packed packages in a consumer project', () => {
   it('bring their peers and nothing that is only for development', () => {
@@ -178,7 +181,7 @@ describe('packed packages in a consumer project', () => {
           const models = require('@hoc/shared/models');
           const rootModels = Object.fromEntries(activityModule.compose ? models.entities.map((e) => [e.name, e]) : []);
           expect(await checks({ createHoc, activityModule, controlsModule, ensureImportTarget, models, rootModels }, ${JSON.stringify(url)})).toEqual(${JSON.stringify(EXPECTED)});
-        }, 60000);`,
+        }, 600000);`,
       },
     );
     // The consumer's own tools: linked, so that the install above shows what the packages alone bring.

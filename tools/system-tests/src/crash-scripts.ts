@@ -1,5 +1,6 @@
 /**
- * A worker process: one worker run after the other, each with its calls and heartbeats, until its standard input ends.
+ * A worker process: one worker run after the other, each with its calls and heartbeats, until its standard input ends. It
+ * rests between them: fifty that don't would leave nothing of the machine to whatever runs beside.
  * What it is about to do, and what it was told is done, it writes to its journal at once: a file outlives SIGKILL.
  * Arguments: URL, number, journal.
  */
@@ -11,15 +12,16 @@ const [url, me, journal] = process.argv.slice(2);
 const note = (entry) => appendFileSync(journal, JSON.stringify(entry) + '\\n');
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const hoc = createHoc({ connection: { url, applicationName: 'crash-worker', poolSize: 2, idleInTransactionTimeoutMs: 2_000 }, modules: [activityModule] });
-/** What any sender does: again, under the same id, when it couldn't be told. */
+/** What any sender does: again, under the same id, when it couldn't be told; it gives up late, however slow the machine is. */
 async function again(work) {
+  const until = Date.now() + 120_000;
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
       const mine = attempt > 1 && error.code === 'CONFLICT' && error.details.reason === 'already_started';
       if (mine) return undefined;
-      if (error.code !== 'UNAVAILABLE' || attempt === 100) throw error;
+      if (error.code !== 'UNAVAILABLE' || (attempt >= 100 && Date.now() > until)) throw error;
       await sleep(50 + Math.random() * 100);
     }
   }
@@ -46,7 +48,7 @@ function beating(id) {
   const beats = (async () => {
     while (on) {
       await lifecycle((l) => l.touchWorkerRun('t', id));
-      await sleep(250);
+      await sleep(1000);
     }
   })();
   return () => ((on = false), beats);
@@ -59,7 +61,7 @@ async function work(id) {
     const call = { callId, provider: 'openai', model: 'm', tokensIn: 10, tokensOut: n, costCents: '0.25' };
     const { status } = await again(() => coalescer.ingest('t', 'i', call));
     note({ did: 'call', callId, status });
-    await sleep(100 + Math.random() * 100);
+    await sleep(300 + Math.random() * 300);
   }
   await lifecycle((l) => l.finishWorkerRun('t', id, { status: 'completed', figures: { totalTokens: 46, costCents: '1' } }));
   note({ did: 'finished', id });

@@ -21,7 +21,9 @@ export function run(
     maxBuffer: 64 * 1024 * 1024,
   });
   if (result.status !== 0)
-    throw new Error(`${command} ${args.join(' ')} ended with ${result.status}\n${result.stdout}\n${result.stderr}`);
+    throw new Error(
+      `${command} ${args.join(' ')} ended with ${result.status ?? result.signal}\n${result.stdout}\n${result.stderr}`,
+    );
   return result.stdout;
 }
 
@@ -33,15 +35,23 @@ export function build(): void {
   const marks = join(REPOSITORY, 'tmp', `build-${process.env['HOC_TEST_RUN'] ?? process.pid}`);
   mkdirSync(join(REPOSITORY, 'tmp'), { recursive: true });
   if (isFirst(`${marks}.begun`)) {
-    run(process.execPath, [join(REPOSITORY, 'node_modules/.bin/nx'), 'run-many', '-t', 'build']);
-    writeFileSync(`${marks}.done`, '');
+    try {
+      run(process.execPath, [join(REPOSITORY, 'node_modules/.bin/nx'), 'run-many', '-t', 'build']);
+      writeFileSync(`${marks}.done`, '');
+    } catch (error) {
+      writeFileSync(`${marks}.failed`, '');
+      throw error;
+    }
     return;
   }
-  for (const until = Date.now() + BUILD_MS; !existsSync(`${marks}.done`); sleep(100))
+  for (const until = Date.now() + BUILD_MS; !existsSync(`${marks}.done`); sleep(100)) {
+    if (existsSync(`${marks}.failed`)) throw new Error('the build, which another spec began, has failed: see there');
     if (Date.now() > until) throw new Error('the build, which another spec began, has not ended');
+  }
 }
 
-const BUILD_MS = 240_000;
+/** Against hanging alone. */
+const BUILD_MS = 600_000;
 
 function isFirst(mark: string): boolean {
   try {

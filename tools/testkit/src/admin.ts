@@ -27,11 +27,11 @@ export async function asAdmin<T>(work: (client: Client) => Promise<T>, url: stri
   }
 }
 
-/** Resolves with the first truthy result; polls every 20 ms and fails after `limitMs`. */
+/** Resolves with the first truthy result; polls every 20 ms and fails after `limitMs`, which guards against hanging alone. */
 export async function waitFor<T>(
   condition: () => Promise<T> | T,
   what: string,
-  limitMs = 10_000,
+  limitMs = 60_000,
 ): Promise<NonNullable<T>> {
   for (let waited = 0; waited < limitMs; waited += 20) {
     const result = await condition();

@@ -4,8 +4,11 @@ import { widgets } from './widgets';
 
 const db = useDatabase(widgets);
 
-async function connected(url: string): Promise<{ readonly client: Client; readonly lost: Promise<unknown> }> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 1000 });
+async function connected(
+  url: string,
+  connectionTimeoutMillis = 60_000,
+): Promise<{ readonly client: Client; readonly lost: Promise<unknown> }> {
+  const client = new Client({ connectionString: url, connectionTimeoutMillis });
   const lost = new Promise((resolve) => client.once('error', resolve));
   client.on('error', () => undefined);
   await client.connect();
@@ -51,7 +54,7 @@ describe('tcpProxy', () => {
       () => (answered = true),
       () => undefined,
     );
-    await expect(connected(proxy.url)).rejects.toThrow(/timeout/);
+    await expect(connected(proxy.url, 1000)).rejects.toThrow(/timeout/);
     expect(answered).toBe(false);
     await proxy.close();
     await answer;

@@ -16,7 +16,7 @@ export async function withRollback<T>(source: DataSource, work: (manager: Entity
 /** Ends a session as an operator would; true when it was there. `SELECT pg_backend_pid()` on the session gives `pid`. */
 export async function killBackend(pid: number): Promise<boolean> {
   return asAdmin(async (client) => {
-    const { rows } = await client.query<{ ended: boolean }>('SELECT pg_terminate_backend($1, 5000) AS ended', [pid]);
+    const { rows } = await client.query<{ ended: boolean }>('SELECT pg_terminate_backend($1, 60000) AS ended', [pid]);
     return rows[0]?.ended ?? false;
   });
 }

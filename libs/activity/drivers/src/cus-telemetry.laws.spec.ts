@@ -151,7 +151,7 @@ it('law 1: pages put together are the reference sort, ids in byte order', async 
       expect(await driver.countUsage('t-a', filter)).toBe(expected.length);
     },
   );
-}, 30_000);
+});
 
 it('laws 3 and 6: adjoining ranges add up, to the exact sums of the inputs', async () => {
   const one = fc.option(fc.constantFrom(...INTEGRATIONS), { nil: undefined });
@@ -295,7 +295,7 @@ it('law 9: rows of other tenants change no result', async () => {
     await driver.lockDailyAggregates('t-a', FROM);
     expect(await readings()).toEqual(before);
   });
-}, 30_000);
+});
 
 it('law 12: the zone of the session changes no fact, no day and no result', async () => {
   const zones = fc.constantFrom('Pacific/Apia', 'Asia/Kolkata', 'America/St_Johns', 'Pacific/Chatham', 'Etc/GMT+12');
@@ -328,4 +328,4 @@ it('law 12: the zone of the session changes no fact, no day and no result', asyn
     await here('UTC');
     expect(await stored()).toEqual(facts);
   });
-}, 30_000);
+});

@@ -88,9 +88,12 @@ async function inTurn<A, B>(
   const second = await other();
   return [await one(), second];
 }
-/** Connections whose statements fail where they wait for a lock: what holds it stays open until they are done. */
-const impatient = (n: number): Promise<readonly DataSource[]> =>
-  db.connections(n, { max: 1, options: '-c lock_timeout=2000' });
+/**
+ * Connections whose statements fail where they wait for a lock: what holds it stays open until they are done. For so long
+ * they may wait for one another, as for a new page of the table.
+ */
+const impatient = (n: number, lockTimeoutMs = 20_000): Promise<readonly DataSource[]> =>
+  db.connections(n, { max: 1, options: `-c lock_timeout=${lockTimeoutMs}` });
 /** Until some session waits for a lock in this database. */
 const somebodyWaits = (): Promise<unknown> =>
   waitFor(
@@ -139,7 +142,7 @@ it('G.1: requests of 20 tenants: all succeed, and none waits for one whose trans
   const results = await together(await impatient(19), (service, n) => ask(service, `t${n + 1}`, 'l'));
   expect(errors(results)).toEqual([]);
   // The same tenant's would have waited: the probe sees locks.
-  const [probe] = (await impatient(1)) as [DataSource];
+  const [probe] = (await impatient(1, 200)) as [DataSource];
   const blocked: unknown = await probe
     .transaction((manager) => ask(on(manager), 't0', 'l'))
     .catch((error: unknown) => error);

@@ -27,8 +27,10 @@ const haltModule: HocModule<'halts', { readonly budgets: BudgetEnforcementEngine
   }),
   services: () => ({ close: () => Promise.resolve() }),
 };
+/** Sweeps wait for one another's whole transaction: however long that takes, it is no failure. */
+const lockTimeoutMs = 60_000;
 const connect = () =>
-  createHoc({ connection: { url: db.url(), applicationName: 'halts' }, modules: [haltModule], clock });
+  createHoc({ connection: { url: db.url(), applicationName: 'halts', lockTimeoutMs }, modules: [haltModule], clock });
 let hoc: ReturnType<typeof connect>;
 /** Each call a unit of work of its own. */
 const engine = {

@@ -7,15 +7,19 @@ import { controlsModule } from './controls.module';
 
 const deps = { clock: systemClock(), ids: uuidV7Generator(systemClock()) };
 const db = useEmptyDatabase({ entities: [], migrations: [] });
+/** Longer than any machine takes for what others have to wait for: an end of patience is a failure here. */
+const PATIENCE_MS = 60_000;
 const connect = (url: string) =>
-  createHoc({ connection: { url, applicationName: 'charges' }, modules: [controlsModule] });
+  createHoc({
+    connection: { url, applicationName: 'charges', lockTimeoutMs: PATIENCE_MS, statementTimeoutMs: PATIENCE_MS },
+    modules: [controlsModule],
+  });
 let hoc: ReturnType<typeof connect>;
 
 /** Three sets over three limits; each limit is in two of them. */
 const SETS = [['a'], ['b', 'a'], ['c', 'b']] as const;
 const CALLERS = 64;
 const CHARGES = 50;
-const PATIENCE_MS = 50_000;
 
 const charge = (limitIds: readonly string[], amountCents: string, idempotencyKey: string): ReserveInput => ({
   ...{ limitIds, amountCents, idempotencyKey },
@@ -32,6 +36,7 @@ const query = async <T>(sql: string): Promise<T[]> => db.dataSource().query(sql)
 async function ownCoalescer(url: string) {
   const source = await createHocDataSource({
     ...{ url, applicationName: 'charges', poolSize: CHARGE_MAX_IN_FLIGHT + 1 },
+    ...{ lockTimeoutMs: PATIENCE_MS, statementTimeoutMs: PATIENCE_MS },
     ...{ entities: [], migrations: [] },
   }).initialize();
   const counted = { open: 0, most: 0, begun: 0 };

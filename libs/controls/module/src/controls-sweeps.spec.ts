@@ -6,12 +6,17 @@ import { insertRows, useEmptyDatabase, waitFor } from '@hoc/testkit';
 import { controlsModule } from './controls.module';
 
 const NOW = new Date('2026-03-10T12:00:00.000Z');
+/** Longer than any machine takes for what others have to wait for: an end of patience is a failure here. */
 const PATIENCE_MS = 60_000;
 const clock = fixedClock(NOW);
 const scope = systemScope('the scheduler');
 const db = useEmptyDatabase({ entities: [], migrations: [] });
 const connect = () =>
-  createHoc({ connection: { url: db.url(), applicationName: 'sweeps' }, modules: [controlsModule], clock });
+  createHoc({
+    connection: { url: db.url(), applicationName: 'sweeps', lockTimeoutMs: PATIENCE_MS },
+    modules: [controlsModule],
+    clock,
+  });
 let hoc: ReturnType<typeof connect>;
 const sweeps = () => hoc.services.controls.sweeps;
 const query = async <T>(sql: string, values: readonly unknown[] = []): Promise<T[]> =>

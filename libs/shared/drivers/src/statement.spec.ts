@@ -72,7 +72,11 @@ it('a connection that breaks under a read outside a transaction is not given to 
   const { manager } = source!;
   const broken = guarded(() => run(manager, statement('sleeps', 'SELECT pg_sleep(600)'), [])).catch((e: unknown) => e);
   const pids = (): Promise<{ pid: number }[]> =>
-    db.dataSource().query(`SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'`);
+    db
+      .dataSource()
+      .query(
+        `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT pg_sleep(600)' AND state = 'active'`,
+      );
   await waitFor(async () => (await pids()).length === 1, 'the read runs');
   for (const { pid } of await pids()) await killBackend(pid);
   expect(await broken).toMatchObject({ code: 'UNAVAILABLE', retryable: true });

@@ -3,7 +3,7 @@ import { HocError, systemClock } from '@hoc/shared/kernel';
 import { run, statement } from '@hoc/shared/drivers';
 import { entities, migrations } from '@hoc/shared/models';
 import { makeTenant } from '@hoc/shared/testing';
-import { insertRows, statementCounter, tcpProxy, useFreshDatabase } from '@hoc/testkit';
+import { insertRows, statementCounter, tcpProxy, useFreshDatabase, waitFor } from '@hoc/testkit';
 import type { EntityManager } from 'typeorm';
 import { createHocDataSource } from './data-source';
 import { checkHealth } from './health';
@@ -105,7 +105,8 @@ describe('withTransaction', () => {
               const [row]: { n: number }[] = await m.query("SELECT runs_today AS n FROM tenants WHERE id = 'counter'");
               await m.query("UPDATE tenants SET runs_today = $1 WHERE id = 'counter'", [(row?.n ?? 0) + 1]);
             },
-            { isolation: 'SERIALIZABLE', maxAttempts: 100, baseDelayMs: 1, maxDelayMs: 20 },
+            // Later each time: a machine that is slower than the delays would let all eight meet again and again.
+            { isolation: 'SERIALIZABLE', maxAttempts: 100, baseDelayMs: 1, maxDelayMs: 400 },
           );
       }),
     );
@@ -137,8 +138,9 @@ describe('withTransaction', () => {
       withTransaction(source, async (m) => {
         runs += 1;
         await insertRows(m, makeTenant({ id: 'perhaps' }));
+        const committed = async (): Promise<boolean> => (await tenants()) === 1;
         proxy.onClientData((chunk) => {
-          if (chunk.includes('COMMIT')) setTimeout(proxy.drop, 30);
+          if (chunk.includes('COMMIT')) void waitFor(committed, 'the server has committed').finally(proxy.drop);
         });
         proxy.freezeReplies();
       }),
@@ -172,16 +174,16 @@ describe('withTransaction', () => {
         "SELECT current_setting('statement_timeout') AS s, current_setting('transaction_read_only') AS r, current_setting('transaction_isolation') AS i",
       );
     const options = {
-      statementTimeoutMs: 1234,
+      statementTimeoutMs: 54_321,
       lockTimeoutMs: 77,
       readOnly: true,
       isolation: 'REPEATABLE READ',
     } as const;
     expect(await withTransaction(db.dataSource(), shown, options)).toEqual([
-      { s: '1234ms', r: 'on', i: 'repeatable read' },
+      { s: '54321ms', r: 'on', i: 'repeatable read' },
     ]);
     expect(await withTransaction(db.dataSource(), shown)).toEqual([{ s: '1min', r: 'off', i: 'read committed' }]);
-    const slow = withTransaction(db.dataSource(), (m) => m.query('SELECT pg_sleep(5)'), { statementTimeoutMs: 20 });
+    const slow = withTransaction(db.dataSource(), (m) => m.query('SELECT pg_sleep(600)'), { statementTimeoutMs: 20 });
     expect(await failure(slow)).toMatchObject({
       code: 'UNAVAILABLE',
       retryable: true,
