@@ -153,6 +153,21 @@ describe('settle, release and expire', () => {
       expect(await captureStatements(db.manager(), work)).toHaveLength(1);
   });
 
+  it('settle and release write the windows last: others wait for those', async () => {
+    const [settled, released] = [await reserve(['a', 'b'], '10'), await reserve(['a', 'b'], '10')];
+    await db.manager().query(`
+      CREATE TEMPORARY TABLE written (n serial, what text) ON COMMIT DROP;
+      CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO written (what) VALUES (TG_TABLE_NAME); RETURN NEW; END $$;
+      CREATE TRIGGER note BEFORE UPDATE ON budget_windows FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
+      CREATE TRIGGER note BEFORE UPDATE ON budget_reservations FOR EACH ROW EXECUTE FUNCTION pg_temp.note()`);
+    await driver.settle('t1', settled.reservationId, '1');
+    await driver.release('t1', released.reservationId);
+    const written: { what: string }[] = await db.manager().query('SELECT what FROM written ORDER BY n');
+    const each = ['budget_reservations', 'budget_windows', 'budget_windows'];
+    expect(written.map(({ what }) => what)).toEqual([...each, ...each]);
+  });
+
   it('what is missing or another tenant’s is not found', async () => {
     const { reservationId: id } = await reserve(['a'], '10');
     for (const [tenant, reservation] of [

@@ -109,10 +109,13 @@ describe('reserve', () => {
     await limits(budget('a', '100'), budget('b', '100'));
     expect(await captureStatements(db.manager(), () => reserve(['a'], '1'))).toHaveLength(3);
     const [sent, ...more] = await captureStatements(db.manager(), () => reserve(['a'], '1'));
-    expect([sent?.name, more]).toEqual([expect.stringMatching(/^hoc_reserve_budget_/), []]);
+    expect([sent?.name, more]).toEqual([expect.stringMatching(/^hoc_reserve_budget_one_/), []]);
     expect(await captureStatements(db.manager(), () => reserve(['b', 'a'], '1'))).toHaveLength(3);
+    const [general, ...others] = await captureStatements(db.manager(), () => reserve(['b', 'a'], '1'));
+    expect([general?.name, others]).toEqual([expect.stringMatching(/^hoc_reserve_budget_[0-9a-f]{12}$/), []]);
     // One that isn't granted may be a replay: its key is looked up.
-    expect(await captureStatements(db.manager(), () => failure(reserve(['a', 'b'], '1000')))).toHaveLength(2);
+    for (const ids of [['a'], ['a', 'b']])
+      expect(await captureStatements(db.manager(), () => failure(reserve(ids, '1000')))).toHaveLength(2);
   });
 
   it('H2-1: all limits grant it or none does; the one with the least left refuses', async () => {
@@ -152,102 +155,11 @@ describe('reserve', () => {
     });
   });
 
-  it.each([
-    ['DAILY', '2026-03-10T00:00:00.000Z'],
-    ['WEEKLY', '2026-03-09T00:00:00.000Z'],
-    ['MONTHLY', '2026-03-01T00:00:00.000Z'],
-    ['NONE', '1970-01-01T00:00:00.000Z'],
-  ])('a %s limit counts from %s', async (period, start) => {
-    await limits(budget('a', '10', { reset_period: period }));
-    expect((await reserve(['a'], '1')).limits).toEqual([{ limitId: 'a', windowStart: new Date(start) }]);
-    expect(await window('a')).toMatchObject({ windowStart: new Date(start), reservedCents: '1' });
-  });
-
-  it('H2-4: an override counts while it is in effect', async () => {
-    const end = new Date('2026-03-10T13:00:00.000Z');
-    await limits(
-      budget('a', '100'),
-      makeLimitOverride('t1', 'a', {
-        original_value: '100',
-        override_value: '200',
-        status: 'ACTIVE',
-        approved_at: NOW,
-        starts_at: NOW,
-        expires_at: end,
-      }),
-    );
-    await reserve(['a'], '150');
-    clock.set(new Date(end.getTime() - 1));
-    await reserve(['a'], '40');
-    expect((await window('a'))?.capCents).toBe('200');
-    clock.set(end);
-    expect(await failure(reserve(['a'], '1'))).toMatchObject({ details: { limitId: 'a', remaining: '0' } });
-    expect(await window('a')).toMatchObject({ capCents: '100', reservedCents: '190', remainingCents: '0' });
-  });
-
-  it.each([
-    ['not yet begun', { status: 'ACTIVE', starts_at: new Date(NOW.getTime() + 1) }],
-    ['approved, not active', { status: 'APPROVED', starts_at: NOW }],
-  ])('an override that is %s does not count', async (_, given) => {
-    await limits(
-      budget('a', '100'),
-      makeLimitOverride('t1', 'a', {
-        original_value: '100',
-        override_value: '200',
-        approved_at: NOW,
-        expires_at: new Date('2026-03-11T00:00:00.000Z'),
-        ...given,
-      }),
-    );
-    expect(await failure(reserve(['a'], '101'))).toMatchObject({ details: { limitId: 'a', remaining: '100' } });
-  });
-
-  it('law 10: a limit that was raised above its override counts as it stands', async () => {
-    await limits(
-      budget('a', '300'),
-      makeLimitOverride('t1', 'a', {
-        original_value: '100',
-        override_value: '200',
-        status: 'ACTIVE',
-        approved_at: NOW,
-        starts_at: NOW,
-        expires_at: new Date('2026-03-11T00:00:00.000Z'),
-      }),
-    );
-    expect((await window('a'))?.capCents).toBe('300');
-    await reserve(['a'], '250');
-    expect(await failure(reserve(['a'], '51'))).toMatchObject({ details: { limitId: 'a', remaining: '50' } });
-    expect(await window('a')).toMatchObject({ capCents: '300', remainingCents: '50' });
-  });
-
   it('of limits with as little left, the smaller id refuses, in byte order', async () => {
     await limits(budget('é', '5'), budget('b', '5'), budget('Z', '5'), budget('a', '9'));
     expect(await failure(reserve(['a', 'b', 'Z', 'é'], '6'))).toMatchObject({
       details: { limitId: 'Z', remaining: '5' },
     });
-  });
-
-  it('an amount of exactly what is left is granted, six decimals deep; zero always fits', async () => {
-    await limits(budget('a', '1'));
-    await reserve(['a'], '0.999999');
-    expect(await failure(reserve(['a'], '0.000002'))).toMatchObject({ details: { remaining: '0.000001' } });
-    await reserve(['a'], '0.000001');
-    expect((await reserve(['a'], '0')).amountCents).toBe('0');
-    expect(await window('a')).toMatchObject({ reservedCents: '1', remainingCents: '0' });
-  });
-
-  it('a limit that shrank below what it gave away refuses, with nothing left', async () => {
-    await limits(budget('a', '100'));
-    await reserve(['a'], '80');
-    await db.manager().query(`UPDATE limits SET max_value = 50 WHERE tenant_id = 't1' AND id = 'a'`);
-    expect(await failure(reserve(['a'], '1'))).toMatchObject({ details: { remaining: '0' } });
-    expect(await window('a')).toMatchObject({ capCents: '50', remainingCents: '0' });
-  });
-
-  it('a limit is hard here whatever its enforcement says, and holds no run to be known', async () => {
-    await limits(budget('a', '10', { enforcement: 'WARN' }));
-    await reserve(['a'], '10', { runId: 'never seen' });
-    expect(LimitExceededError.is(await failure(reserve(['a'], '1')))).toBe(true);
   });
 
   it('H2-7: limits that cannot be reserved against, and lists that are none', async () => {
@@ -276,6 +188,156 @@ describe('reserve', () => {
         details: { field: 'limitIds' },
       });
     expect(await ledger()).toEqual([0, 0]);
+  });
+
+  describe.each([
+    ['alone', []],
+    ['beside one with room', ['roomy']],
+  ])('a limit %s', (_, beside) => {
+    beforeEach(() => limits(budget('roomy', '1000000', { reset_period: 'NONE' })));
+    const one = (amountCents: string, given: Partial<ReserveInput> = {}) =>
+      reserve(['a', ...beside], amountCents, given);
+
+    it.each([
+      ['DAILY', '2026-03-10T00:00:00.000Z'],
+      ['WEEKLY', '2026-03-09T00:00:00.000Z'],
+      ['MONTHLY', '2026-03-01T00:00:00.000Z'],
+      ['NONE', '1970-01-01T00:00:00.000Z'],
+    ])('a %s limit counts from %s', async (period, start) => {
+      await limits(budget('a', '10', { reset_period: period }));
+      expect((await one('1')).limits[0]).toEqual({ limitId: 'a', windowStart: new Date(start) });
+      expect(await window('a')).toMatchObject({ windowStart: new Date(start), reservedCents: '1' });
+    });
+
+    it('H2-4: an override counts while it is in effect', async () => {
+      const end = new Date('2026-03-10T13:00:00.000Z');
+      await limits(
+        budget('a', '100'),
+        makeLimitOverride('t1', 'a', {
+          original_value: '100',
+          override_value: '200',
+          status: 'ACTIVE',
+          approved_at: NOW,
+          starts_at: NOW,
+          expires_at: end,
+        }),
+      );
+      await one('150');
+      clock.set(new Date(end.getTime() - 1));
+      await one('40');
+      expect((await window('a'))?.capCents).toBe('200');
+      clock.set(end);
+      expect(await failure(one('1'))).toMatchObject({ details: { limitId: 'a', remaining: '0' } });
+      expect(await window('a')).toMatchObject({ capCents: '100', reservedCents: '190', remainingCents: '0' });
+    });
+
+    it.each([
+      ['not yet begun', { status: 'ACTIVE', starts_at: new Date(NOW.getTime() + 1) }],
+      ['approved, not active', { status: 'APPROVED', starts_at: NOW }],
+    ])('an override that is %s does not count', async (_, given) => {
+      await limits(
+        budget('a', '100'),
+        makeLimitOverride('t1', 'a', {
+          original_value: '100',
+          override_value: '200',
+          approved_at: NOW,
+          expires_at: new Date('2026-03-11T00:00:00.000Z'),
+          ...given,
+        }),
+      );
+      expect(await failure(one('101'))).toMatchObject({ details: { limitId: 'a', remaining: '100' } });
+    });
+
+    it('an override of the next limit does not count', async () => {
+      await limits(
+        budget('a', '100'),
+        budget('a0', '100'),
+        makeLimitOverride('t1', 'a0', {
+          original_value: '100',
+          override_value: '200',
+          status: 'ACTIVE',
+          approved_at: NOW,
+          starts_at: NOW,
+          expires_at: new Date('2026-03-11T00:00:00.000Z'),
+        }),
+      );
+      expect(await failure(one('101'))).toMatchObject({ details: { limitId: 'a', remaining: '100' } });
+    });
+
+    it('law 10: a limit that was raised above its override counts as it stands', async () => {
+      await limits(
+        budget('a', '300'),
+        makeLimitOverride('t1', 'a', {
+          original_value: '100',
+          override_value: '200',
+          status: 'ACTIVE',
+          approved_at: NOW,
+          starts_at: NOW,
+          expires_at: new Date('2026-03-11T00:00:00.000Z'),
+        }),
+      );
+      expect((await window('a'))?.capCents).toBe('300');
+      await one('250');
+      expect(await failure(one('51'))).toMatchObject({ details: { limitId: 'a', remaining: '50' } });
+      expect(await window('a')).toMatchObject({ capCents: '300', remainingCents: '50' });
+    });
+
+    it('an amount of exactly what is left is granted, six decimals deep; zero always fits', async () => {
+      await limits(budget('a', '1'));
+      await one('0.999999');
+      expect(await failure(one('0.000002'))).toMatchObject({ details: { remaining: '0.000001' } });
+      await one('0.000001');
+      expect((await one('0')).amountCents).toBe('0');
+      expect(await window('a')).toMatchObject({ reservedCents: '1', remainingCents: '0' });
+    });
+
+    it('a limit that shrank below what it gave away refuses, with nothing left', async () => {
+      await limits(budget('a', '100'));
+      await one('80');
+      await db.manager().query(`UPDATE limits SET max_value = 50 WHERE tenant_id = 't1' AND id = 'a'`);
+      expect(await failure(one('1'))).toMatchObject({ details: { remaining: '0' } });
+      expect(await window('a')).toMatchObject({ capCents: '50', remainingCents: '0' });
+    });
+
+    it('a limit is hard here whatever its enforcement says, and holds no run to be known', async () => {
+      await limits(budget('a', '10', { enforcement: 'WARN' }));
+      await one('10', { runId: 'never seen' });
+      expect(LimitExceededError.is(await failure(one('1')))).toBe(true);
+    });
+
+    it('is not there, another tenant’s, or none to reserve against: nothing is written', async () => {
+      await limits(budget('a', '100', {}, 't2'), budget('a0', '100'));
+      const missing = await failure(one('1'));
+      expect([LimitNotFoundError.is(missing), missing]).toEqual([
+        true,
+        expect.objectContaining({ details: { limitId: 'a' } }),
+      ]);
+      await limits(budget('a', '100'));
+      await one('1');
+      for (const change of [
+        `status = 'DISABLED'`,
+        `status = 'ACTIVE', limit_type = 'TOKENS_DAY'`,
+        `limit_type = 'COST_CENTS', limit_category = 'THRESHOLD'`,
+      ]) {
+        await db.manager().query(`UPDATE limits SET ${change} WHERE tenant_id = 't1' AND id = 'a'`);
+        expect(await failure(one('1'))).toMatchObject({
+          code: 'INVALID_ARGUMENT',
+          details: { field: 'limitIds', reason: 'not_a_budget', limitId: 'a' },
+        });
+      }
+      expect(await ledger()).toEqual([1, 1 + beside.length]);
+    });
+
+    it('answers a replay by its key, and what is stored otherwise is a conflict', async () => {
+      await limits(budget('a', '100'));
+      const first = await one('60', { idempotencyKey: 'k' });
+      expect(await one('60.0', { idempotencyKey: 'k' })).toEqual({ ...first, duplicate: true });
+      expect(await failure(one('1', { idempotencyKey: 'k' }))).toMatchObject({
+        code: 'CONFLICT',
+        details: { reservationId: first.reservationId, reason: 'content' },
+      });
+      expect([await reserved('a'), await ledger()]).toEqual([['60'], [1, 1 + beside.length]]);
+    });
   });
 });
 

@@ -72,6 +72,7 @@ const readFrom = ({ nodes }: Plan, table: string): number =>
 
 const SAMPLES: readonly (readonly [string, () => Promise<unknown>])[] = [
   ['reserve', () => driver.reserve(TENANT, { limitIds: LIMITS, ...item('sample') })],
+  ['reserve_one', () => driver.reserve(TENANT, { limitIds: ['l-01'], ...item('sample') })],
   ['settle', () => driver.settle(TENANT, 'x-000007', '1')],
   ['release', () => driver.release(TENANT, 'x-000007')],
   ['fetch_reservation', () => driver.fetchReservation(TENANT, 'x-000007')],
@@ -160,6 +161,17 @@ describe.each([
       expect([table, readFrom(plan, table) <= rows]).toEqual([table, true]);
   });
 
+  it('reserve against one limit: a row of each table by key, the ledger written and not read', async () => {
+    const plan = await planOf(`reserve_one_${analysed}`, () =>
+      driver.reserve(TENANT, { limitIds: ['l-03'], ...item('one') }),
+    );
+    expect([plan.seqScans, indexesOf(plan)]).toEqual([[], RESERVE_INDEXES]);
+    const most = { limits: analysed ? 40 : 1, limit_overrides: 1, budget_windows: 1, budget_reservations: 0 };
+    for (const [table, rows] of Object.entries(most))
+      expect([table, readFrom(plan, table) <= rows]).toEqual([table, true]);
+    expect(plan.buffers).toBeLessThan(100);
+  });
+
   it('reserveBatch of 64: the ledger is written and not read', async () => {
     const plan = await planOf(`reserve_${analysed}`, () => driver.reserveBatch(TENANT, LIMITS, batch('fresh')));
     expect([plan.seqScans, indexesOf(plan)]).toEqual([[], RESERVE_INDEXES]);
@@ -210,19 +222,27 @@ describe.each([
   );
 });
 
-it('a connection keeps the plan of single reserves: to plan each anew costs more than to run it', async () => {
-  const [source] = await db.connections(1, { max: 1 });
-  await source?.transaction(async (own) => {
-    const reservations = getBudgetReservationDriver(own, { clock: fixedClock(NOW), ids: sequentialIds('own') });
-    await insertRows(
-      own,
-      makeTenant({ id: 'own' }),
-      makeLimit('own', { id: 'l', limit_category: 'BUDGET', reset_period: 'NONE', max_value: '9000000' }),
-    );
-    for (let n = 0; n < 12; n += 1) await reservations.reserve('own', { limitIds: ['l'], ...item(`own-${n}`) });
-    const [plans]: { custom: number; generic: number }[] = await own.query(
-      `SELECT custom_plans::int AS custom, generic_plans::int AS generic FROM pg_prepared_statements WHERE name LIKE 'hoc_reserve_budget%'`,
-    );
-    expect(plans).toEqual({ custom: 5, generic: 8 });
-  });
-});
+it.each([
+  ['one limit', 'lone', ['l-01']],
+  ['several', 'more', LIMITS],
+])(
+  'a connection keeps the plan of single reserves against %s: to plan anew costs more than to run',
+  async (_, tenant, limitIds) => {
+    const [source] = await db.connections(1, { max: 1 });
+    await source?.transaction(async (own) => {
+      const reservations = getBudgetReservationDriver(own, { clock: fixedClock(NOW), ids: sequentialIds(tenant) });
+      await insertRows(
+        own,
+        makeTenant({ id: tenant }),
+        ...LIMITS.map((id) =>
+          makeLimit(tenant, { id, limit_category: 'BUDGET', reset_period: 'NONE', max_value: '9000000' }),
+        ),
+      );
+      for (let n = 0; n < 12; n += 1) await reservations.reserve(tenant, { limitIds, ...item(`own-${n}`) });
+      const [plans]: { custom: number; generic: number }[] = await own.query(
+        `SELECT custom_plans::int AS custom, generic_plans::int AS generic FROM pg_prepared_statements WHERE name LIKE 'hoc_reserve_budget%'`,
+      );
+      expect(plans).toEqual({ custom: 5, generic: 8 });
+    });
+  },
+);

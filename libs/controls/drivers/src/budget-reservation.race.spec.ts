@@ -145,7 +145,10 @@ it('G.1: random subsets of four limits, half of them inside a transaction: no de
   }
 });
 
-it('G.1: one idempotency key by 30 callers: one granted, 29 duplicates of it, counted once', async () => {
+it.each([
+  ['one limit', ['a']],
+  ['two', ['a', 'b']],
+])('G.1: one idempotency key by 30 callers on %s: one granted, 29 duplicates, counted once', async (_, limitIds) => {
   const source = await pool(31);
   for (let round = 0; round < 3; round += 1) {
     await db.dataSource().query('TRUNCATE tenants CASCADE');
@@ -154,16 +157,13 @@ it('G.1: one idempotency key by 30 callers: one granted, 29 duplicates of it, co
     // All of them have looked the key up, and found nothing, before the first can store it.
     const holder = await begin(source);
     await holder.query(`SELECT 1 FROM budget_windows WHERE limit_id = 'a' FOR UPDATE`);
-    const calls = times(30, () => on(source.manager).reserve('t', ask(['a', 'b'], '7', 'one')));
+    const calls = times(30, () => on(source.manager).reserve('t', ask(limitIds, '7', 'one')));
     await waiting(30);
     await end(holder, 'commitTransaction');
     const answers = await Promise.all(calls);
     expect(new Set(answers.map(({ reservationId }) => reservationId)).size).toBe(1);
     expect(answers.filter(({ duplicate }) => !duplicate)).toHaveLength(1);
-    expect([await windowOf('a'), await windowOf('b')]).toEqual([
-      ['7', '0'],
-      ['7', '0'],
-    ]);
+    for (const id of limitIds) expect(await windowOf(id)).toEqual(['7', '0']);
   }
 });
 
@@ -330,37 +330,70 @@ describe('a key that another connection takes while the batch runs', () => {
   });
 });
 
-it('a cap that changes while the call waits for the window counts from the next call on', async () => {
-  await budgets(['a', '10']);
-  const source = await pool(3);
-  await on(source.manager).reserve('t', ask(['a'], '1', 'opens the window'));
-  const holder = await begin(source);
-  await on(holder.manager).reserve('t', ask(['a'], '2', 'first'));
-  const call = on(source.manager).reserve('t', ask(['a'], '7', 'second'));
-  await waiting(1);
-  await db.dataSource().query(`UPDATE limits SET max_value = 5`);
-  await end(holder, 'commitTransaction');
-  expect((await call).amountCents).toBe('7');
-  await expect(on(source.manager).reserve('t', ask(['a'], '1', 'third'))).rejects.toMatchObject({
-    details: { remaining: '0' },
-  });
-  expect(await windowOf('a')).toEqual(['10', '0']);
-});
+describe.each([
+  ['one limit', ['a']],
+  ['two', ['a', 'b']],
+])('against %s', (_, limitIds) => {
+  const reserve = (manager: EntityManager, amountCents: string, key: string) =>
+    on(manager).reserve('t', ask(limitIds, amountCents, key));
+  beforeEach(() => budgets(['a', '10'], ['b', '100']));
 
-it('in REPEATABLE READ a reserve that met another fails as one to run again, and leaves nothing', async () => {
-  await budgets(['a', '10']);
-  const source = await pool(3);
-  await on(source.manager).reserve('t', ask(['a'], '1', 'opens the window'));
-  const runner = await begin(source, 'REPEATABLE READ');
-  await runner.query('SELECT 1 FROM budget_windows');
-  await on(source.manager).reserve('t', ask(['a'], '1', 'meanwhile'));
-  await expect(on(runner.manager).reserve('t', ask(['a'], '1', 'late'))).rejects.toMatchObject({
-    code: 'UNAVAILABLE',
-    retryable: true,
-    details: { reason: 'serialization' },
+  it('a cap that changes while the call waits for the window counts from the next call on', async () => {
+    const source = await pool(3);
+    await reserve(source.manager, '1', 'opens the window');
+    const holder = await begin(source);
+    await reserve(holder.manager, '2', 'first');
+    const call = reserve(source.manager, '7', 'second');
+    await waiting(1);
+    await db.dataSource().query(`UPDATE limits SET max_value = 5`);
+    await end(holder, 'commitTransaction');
+    expect((await call).amountCents).toBe('7');
+    await expect(reserve(source.manager, '1', 'third')).rejects.toMatchObject({ details: { remaining: '0' } });
+    expect(await windowOf('a')).toEqual(['10', '0']);
   });
-  await end(runner, 'rollbackTransaction');
-  expect(await windowOf('a')).toEqual(['2', '0']);
+
+  it('what another took while the call waited counts', async () => {
+    const source = await pool(3);
+    await reserve(source.manager, '1', 'opens the window');
+    const holder = await begin(source);
+    await reserve(holder.manager, '4', 'first');
+    const call = reserve(source.manager, '6', 'second');
+    await waiting(1);
+    await end(holder, 'commitTransaction');
+    await expect(call).rejects.toMatchObject({ details: { limitId: 'a', remaining: '5' } });
+    expect(await windowOf('a')).toEqual(['5', '0']);
+  });
+
+  it('a key that another connection takes while the call runs is answered as that, and counted once', async () => {
+    const source = await pool(3);
+    await reserve(source.manager, '1', 'opens the window');
+    await insertRows(
+      db.dataSource().manager,
+      makeLimit('t', { id: 'x', limit_category: 'BUDGET', reset_period: 'MONTHLY', max_value: '10' }),
+    );
+    const other = await begin(source);
+    await on(other.manager).reserve('t', ask(['x'], '1', 'k'));
+    const call = reserve(source.manager, '1', 'k');
+    await waiting(1);
+    await end(other, 'commitTransaction');
+    await expect(call).rejects.toMatchObject({ code: 'CONFLICT', details: { reason: 'content' } });
+    expect(await windowOf('a')).toEqual(['1', '0']);
+  });
+
+  it('in REPEATABLE READ a reserve that met another fails as one to run again, and leaves nothing', async () => {
+    const source = await pool(3);
+    await reserve(source.manager, '1', 'opens the window');
+    const runner = await begin(source, 'REPEATABLE READ');
+    await runner.query('SELECT 1 FROM budget_windows');
+    await reserve(source.manager, '1', 'meanwhile');
+    await expect(reserve(runner.manager, '1', 'late')).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      retryable: true,
+      details: { reason: 'serialization' },
+    });
+    await end(runner, 'rollbackTransaction');
+    expect(await windowOf('a')).toEqual(['2', '0']);
+  });
 });
 
 it('two settles of one reservation at once: one of them does it', async () => {

@@ -15,10 +15,10 @@ import {
   UnavailableError,
   ZERO_DECIMAL,
 } from '@hoc/shared/kernel';
-import { type DriverManager, instantText, run, toColumns } from '@hoc/shared/drivers';
+import { type DriverManager, instantText, run, runOne, toColumns } from '@hoc/shared/drivers';
 import { type Decision, isSameReserve, periodStarts, undecided } from '../budget-reservation.rules';
 import { type ReservationColumns, toReservation, toWindows } from './reservation.rows';
-import { OPEN_WINDOWS, RESERVE, type ReserveColumns, STORED_KEYS } from './reserve.query';
+import { OPEN_WINDOWS, RESERVE, RESERVE_ONE, type ReserveColumns, STORED_KEYS } from './reserve.query';
 
 /** Items against the same limits, all of it checked. */
 export interface ReserveBatch {
@@ -40,7 +40,7 @@ export async function reserveItems(
   { tenant, limitIds, items }: ReserveBatch,
 ): Promise<readonly ReserveOutcome[]> {
   const now = deps.clock.now();
-  const call = [tenant, limitIds, now.toISOString(), ...periodStarts(now)];
+  const starts = periodStarts(now);
   const outcomes: ReserveOutcome[] = [];
   /** Answers those whose key is stored; gives the others. */
   const answerKnown = async (asked: readonly NewItem[]): Promise<readonly NewItem[]> => {
@@ -54,7 +54,7 @@ export async function reserveItems(
   let waiting: readonly NewItem[] = items.map((item, place) => newItem(item, { place, id: deps.ids.next(), now }));
   if (waiting.length > 1) waiting = await answerKnown(waiting);
   for (let round = 0; round < ROUNDS_MAX && waiting.length > 0; round += 1) {
-    const rows = inOrder(await run(manager, RESERVE, [...call, ...toColumns(waiting, COLUMNS)]));
+    const rows = await decide(manager, { tenant, limitIds, now, starts }, waiting);
     const whole = readWhole(rows, waiting.length);
     if (whole.refusal !== null) {
       if ((await answerKnown(waiting)).length > 0) throw whole.refusal();
@@ -96,7 +96,35 @@ async function storedKeys(
 /** A window that is missing takes two rounds, a key that is taken one more; the rest is for keys that are taken one by one. */
 const ROUNDS_MAX = 20;
 
-const inOrder = (rows: readonly ReserveColumns[]): readonly ReserveColumns[] => [...rows].sort((a, b) => a.n - b.n);
+/** One statement: the items' decisions, in their order. */
+async function decide(
+  manager: DriverManager,
+  { tenant, limitIds, now, starts }: Call & { readonly starts: readonly string[] },
+  items: readonly NewItem[],
+): Promise<readonly ReserveColumns[]> {
+  const [limitId, otherLimit] = limitIds;
+  const [item, otherItem] = items;
+  if (limitId === undefined || item === undefined || otherLimit !== undefined || otherItem !== undefined) {
+    const call = [tenant, limitIds, now.toISOString(), ...starts];
+    const rows = await run(manager, RESERVE, [...call, ...toColumns(items, COLUMNS)]);
+    return [...rows].sort((a, b) => a.n - b.n);
+  }
+  const call = [tenant, limitId, now.toISOString(), ...starts];
+  const row = await runOne(manager, RESERVE_ONE, [...call, ...COLUMNS.map((column) => column(item))]);
+  return [
+    {
+      n: 1,
+      granted: row?.room == null ? null : row.stored !== null,
+      room: row?.room ?? null,
+      refused_by: limitId,
+      missing: row === null ? [limitId] : null,
+      unusable: row?.start === null ? [limitId] : null,
+      seen: row?.room != null,
+      starts: row?.start == null ? null : [row.start],
+      stored: row?.stored === true ? [item.id] : null,
+    },
+  ];
+}
 
 interface NewItem extends Omit<CheckedReserveItem, 'ttlSeconds'> {
   /** In the caller's list. */

@@ -121,6 +121,63 @@ export const RESERVE: Statement<ReserveColumns> = statement(
    FROM items i CROSS JOIN gate g CROSS JOIN decided d`,
 );
 
+/** One item against one limit; no row for a limit that the tenant doesn't have. */
+export interface ReserveOneColumns {
+  /** The start of the limit's window; null where it isn't ACTIVE, BUDGET and of a `COST_` type. */
+  readonly start: string | null;
+  /** What was left before; may be negative, null where the window has no row. */
+  readonly room: string | null;
+  /** Null where it doesn't fit; false where its key was taken. */
+  readonly stored: boolean | null;
+}
+
+/**
+ * $1 tenant, $2 limit, $3 clock, $4–$6 starts of its day, week and month; $7 key, $8 id, $9 amount, $10 run, $11 end.
+ *
+ * {@link RESERVE} for one item against one limit, as most calls are: nothing is gathered in arrays or walked, which is a
+ * quarter of the server's time (the start-up of a plan costs by its nodes). What is said there holds here. A limit that
+ * can't be reserved against has no window start, so no window is found and locked for it.
+ */
+export const RESERVE_ONE: Statement<ReserveOneColumns> = statement(
+  'reserve_budget_one',
+  `WITH held AS MATERIALIZED (
+     SELECT l.window_start, GREATEST(l.max_value, v.override_value) - w.reserved - w.spent AS room
+     FROM (
+       SELECT id, max_value,
+         CASE WHEN status = 'ACTIVE' AND limit_category = 'BUDGET' AND starts_with(limit_type, 'COST_') THEN
+           CASE reset_period WHEN 'DAILY' THEN $4::timestamptz WHEN 'WEEKLY' THEN $5::timestamptz
+             WHEN 'MONTHLY' THEN $6::timestamptz ELSE to_timestamp(0) END
+         END AS window_start
+       FROM limits WHERE tenant_id = $1 AND id >= $2 ORDER BY id LIMIT 1
+     ) AS l
+     LEFT JOIN (
+       SELECT limit_id, status, starts_at, expires_at, override_value FROM limit_overrides
+       WHERE tenant_id = $1 AND limit_id >= $2 AND status IN ('PENDING', 'APPROVED', 'ACTIVE') ORDER BY limit_id LIMIT 1
+     ) AS v ON v.limit_id = $2 AND v.status = 'ACTIVE' AND v.starts_at <= $3::timestamptz AND v.expires_at > $3::timestamptz
+     LEFT JOIN LATERAL (
+       SELECT reserved, spent FROM budget_windows
+       WHERE tenant_id = $1 AND limit_id = $2 AND window_start = l.window_start
+       FOR NO KEY UPDATE
+     ) AS w ON true
+     WHERE l.id = $2
+   ), stored AS (
+     INSERT INTO budget_reservations
+       (tenant_id, id, limit_ids, window_starts, run_id, amount, status, idempotency_key, created_at, expires_at)
+     SELECT $1, $8, ARRAY[$2], ARRAY[window_start], $10, $9::numeric, 'RESERVED', $7, $3::timestamptz, $11::timestamptz
+     FROM held
+     WHERE room >= $9::numeric
+     ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
+     RETURNING window_starts, amount
+   ), counted AS (
+     INSERT INTO budget_windows AS w (tenant_id, limit_id, window_start, reserved, spent, updated_at)
+     SELECT $1, $2, window_starts[1], amount, 0, $3::timestamptz FROM stored WHERE amount > 0
+     ON CONFLICT (tenant_id, limit_id, window_start)
+       DO UPDATE SET reserved = w.reserved + EXCLUDED.reserved, updated_at = EXCLUDED.updated_at
+   )
+   SELECT window_start::text AS start, room, CASE WHEN room >= $9::numeric THEN EXISTS (SELECT FROM stored) END AS stored
+   FROM held`,
+);
+
 /**
  * $1 tenant, $2 limit ids in byte order, $3 the start of each one's window, $4 clock. A window that another connection
  * has opened meanwhile stands as it is.
