@@ -265,6 +265,71 @@ describe('createUsageBatch', () => {
   });
 });
 
+describe('a look-up asks for a few calls of a batch', () => {
+  const batch = (n: number, more: Partial<NewUsage> = {}) =>
+    Array.from({ length: n }, (_, i) => usage(`n-${String(i).padStart(4, '0')}`, more));
+  const calls = (counter: ReturnType<typeof statementCounter>) =>
+    counter
+      .statements()
+      .map(({ text }) => (/INSERT/.test(text) ? 'insert' : / AS same/.test(text) ? 'compare' : 'look-up'));
+  const days = () => driver.fetchDailyDiscrepancies('t-a', toIsoDate('2026-01-01'), toIsoDate('2026-12-01'));
+
+  it('32 of 1,000, taken from all over the batch', async () => {
+    const counter = statementCounter(db.dataSource());
+    await driver.createUsageBatch('t-a', batch(1000));
+    const [lookUp] = counter.statements();
+    const asked = lookUp?.values[1] as readonly string[];
+    expect(asked).toHaveLength(32);
+    expect(asked).toEqual(Array.from({ length: 32 }, (_, n) => batch(1000)[Math.floor(n * 31.25)]?.callId));
+    expect(calls(counter)).toEqual(['look-up', 'insert']);
+  });
+
+  it.each([
+    ['none', 0, ['look-up', 'insert']],
+    ['all', 1, ['look-up', 'compare']],
+    ['every second', 2, ['look-up', 'compare', 'insert']],
+    // Call 999 isn't asked for.
+    ['one that is not asked for', 999, ['look-up', 'insert', 'compare']],
+  ])('%s known: the outcomes are those of single calls, in at most 3 statements', async (_name, step, statements) => {
+    const all = batch(1000);
+    const isKnown = (i: number) => (step === 999 ? i === 999 : step > 0 && i % step === 0);
+    const known = all.filter((_, i) => isKnown(i));
+    for (const each of known.length === 1 ? known : []) await driver.createUsage('t-a', each);
+    if (known.length > 1) await driver.createUsageBatch('t-a', known);
+    // Of the known ones every fifth comes with another content.
+    const sent = all.map((each, i) => (isKnown(i) && i % 5 === 4 ? { ...each, tokensIn: 1 } : each));
+    const counter = statementCounter(db.dataSource());
+    const outcomes = await driver.createUsageBatch('t-a', sent);
+    expect(calls(counter)).toEqual(statements);
+    expect(outcomes.map(({ status }) => status)).toEqual(
+      all.map((_, i) => (!isKnown(i) ? 'created' : i % 5 === 4 ? 'conflict' : 'duplicate')),
+    );
+    expect([await rows(), await days()]).toEqual([1000, []]);
+  });
+
+  it('of a batch that holds a call twice it asks for all, and compares once', async () => {
+    const known = batch(1000).filter((_, i) => i % 2 === 0);
+    await driver.createUsageBatch('t-a', known);
+    const counter = statementCounter(db.dataSource());
+    const outcomes = await driver.createUsageBatch('t-a', [...batch(999), usage('n-0001', { tokensIn: 1 })]);
+    expect(calls(counter)).toEqual(['look-up', 'insert', 'compare']);
+    expect(outcomes[999]?.status).toBe('conflict');
+    expect(outcomes.filter(({ status }) => status === 'created')).toHaveLength(499);
+    expect([await rows(), await days()]).toEqual([999, []]);
+  });
+
+  it.each([2, 128])('nothing is asked for %i calls', async (n) => {
+    const counter = statementCounter(db.dataSource());
+    await driver.createUsageBatch('t-a', batch(n));
+    expect(calls(counter)).toEqual(['insert']);
+    counter.reset();
+    const again = await driver.createUsageBatch('t-a', batch(n));
+    expect(calls(counter)).toEqual(['insert', 'compare']);
+    expect(new Set(again.map(({ status }) => status))).toEqual(new Set(['duplicate']));
+    expect(await days()).toEqual([]);
+  });
+});
+
 describe('reads', () => {
   it('F38, F39: exact sums; averages are rounded half up over the latencies that were given', async () => {
     await driver.createUsageBatch('t-a', [

@@ -274,14 +274,18 @@ function daysOf(records: readonly { readonly usage: NewUsage }[], now: Date): re
 const DAY_MS = 86_400_000;
 
 function result(items: readonly BatchIngestItem[], affectedDays: readonly IsoDate[]): BatchIngestResult {
-  const count = (status: BatchIngestItem['status']): number => items.filter((item) => item.status === status).length;
+  const counts = { accepted: 0, duplicate: 0, conflict: 0, error: 0 };
+  for (const item of items) {
+    counts[item.status] += 1;
+    Object.freeze(item);
+  }
   return Object.freeze({
-    accepted: count('accepted'),
-    duplicates: count('duplicate'),
-    conflicts: count('conflict'),
-    errors: count('error'),
+    accepted: counts.accepted,
+    duplicates: counts.duplicate,
+    conflicts: counts.conflict,
+    errors: counts.error,
     total: items.length,
-    items: Object.freeze(items.map((item) => Object.freeze(item))),
+    items: Object.freeze(items),
     affectedDays: Object.freeze(affectedDays),
   });
 }

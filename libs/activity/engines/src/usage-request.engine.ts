@@ -8,10 +8,10 @@ import {
 import {
   assertCallId,
   assertId,
-  assertJsonObject,
   assertObject,
   invalid,
   InvalidArgumentError,
+  jsonObjectText,
   toMoney,
   validateOrThrow,
 } from '@hoc/shared/kernel';
@@ -55,7 +55,7 @@ const REFUSED = false;
 
 function isJsonObject(value: object): boolean {
   try {
-    assertJsonObject(value, 'metadata');
+    jsonObjectText(value, 'metadata');
     return true;
   } catch (error) {
     if (isBadRequest(error)) return false;
@@ -76,16 +76,18 @@ function withoutNull(ingest: CusLlmUsageIngest): CusLlmUsageIngest {
 
 /** Calls made by an importer or the coalescer, with the keys that look-ups need. @throws InvalidArgumentError with `details.index` */
 export function assertImported(usages: readonly NewUsage[]): void {
-  usages.forEach((usage, index) => {
-    try {
+  let index = 0;
+  try {
+    for (const usage of usages) {
       assertObject(usage, 'usage');
       assertId(usage.integrationId, 'integrationId');
       assertCallId(usage.callId);
-    } catch (error) {
-      if (!isBadRequest(error)) throw error;
-      throw new InvalidArgumentError(error.message, { details: { ...error.details, index } });
+      index += 1;
     }
-  });
+  } catch (error) {
+    if (!isBadRequest(error)) throw error;
+    throw new InvalidArgumentError(error.message, { details: { ...error.details, index } });
+  }
 }
 
 /** The argument wins where the payload names none or the same. */

@@ -30,6 +30,10 @@ describe('toColumns', () => {
     );
   });
 
+  it('half a surrogate pair stays what it is: JSON would spell it out', () => {
+    expect(toColumns(['"\ud800', '"\u{1f600}'], [(each) => each])).toEqual(['{"\\"\ud800","\\"\u{1f600}"}']);
+  });
+
   it('no items are empty arrays', () => {
     expect(toColumns([], [() => 'x', () => 1])).toEqual(['{}', '{}']);
   });

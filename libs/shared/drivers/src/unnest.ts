@@ -20,14 +20,20 @@ function arrayText<Item>(items: readonly Item[], column: (item: Item) => ArrayVa
     const value = column(item);
     if (text.length > 1) text += ',';
     if (value === null) text += 'NULL';
-    else if (typeof value === 'string') text += `"${ESCAPED.test(value) ? value.replace(ESCAPED_ALL, '\\$&') : value}"`;
+    else if (typeof value === 'string') text += ESCAPED.test(value) ? escaped(value) : `"${value}"`;
     else text += String(value);
   }
   return `${text}}`;
 }
 
+/** JSON escapes the same two characters by the same sign, natively: a third of the regular expression's time. */
+const escaped = (value: string): string =>
+  ESCAPED_IN_JSON_ALONE.test(value) ? `"${value.replace(ESCAPED_ALL, '\\$&')}"` : JSON.stringify(value);
+
 const ESCAPED = /["\\]/;
 const ESCAPED_ALL = /["\\]/g;
+/** Control characters, and the halves of what stands beyond U+FFFF: without its other half JSON escapes one. */
+const ESCAPED_IN_JSON_ALONE = /[\0-\x1f\ud800-\udfff]/;
 
 /** Pieces of at most `size`, in order. */
 export function chunksOf<Item>(items: readonly Item[], size: number): readonly (readonly Item[])[] {

@@ -20,41 +20,37 @@ const TIMESTAMP_LIMIT = 2 ** 48;
  */
 export function uuidV7Generator(clock: Clock, randomBytes: (n: number) => Uint8Array = nodeRandomBytes): IdGenerator {
   let timestamp = -1;
+  let time = '';
   let counter = 0;
   let pool: Uint8Array = new Uint8Array(0);
   let used = 0;
   /** Random bytes are fetched for many ids at once: a call of the system's generator each took a tenth of an ingest. */
-  const random = (): Uint8Array => {
+  const tail = (): string => {
     if (used + TAIL_BYTES > pool.length) {
       pool = randomBytes(TAIL_BYTES * POOLED_IDS);
       used = 0;
     }
+    let text = HEX[((pool[used] ?? 0) & 0x3f) | 0x80] ?? '';
+    for (let index = 1; index < TAIL_BYTES; index += 1)
+      text += (index === 2 ? '-' : '') + (HEX[pool[used + index] ?? 0] ?? '');
     used += TAIL_BYTES;
-    return pool.subarray(used - TAIL_BYTES, used);
+    return text;
+  };
+  /** Most ids of a batch share their millisecond: it is printed once. */
+  const at = (millisecond: number): void => {
+    timestamp = millisecond;
+    counter = 0;
+    const hex = millisecond.toString(16).padStart(12, '0');
+    time = `${hex.slice(0, 8)}-${hex.slice(8)}-7`;
   };
   return {
     next(): string {
       const now = Math.min(Math.max(clock.now().getTime(), 0), TIMESTAMP_LIMIT - 1);
-      if (now > timestamp) {
-        timestamp = now;
-        counter = 0;
-      } else if (++counter === COUNTER_LIMIT) {
-        timestamp += 1;
-        counter = 0;
-      }
-      return format(timestamp, counter, random());
+      if (now > timestamp) at(now);
+      else if (++counter === COUNTER_LIMIT) at(timestamp + 1);
+      return `${time}${HEX[counter >> 8]?.slice(1) ?? ''}${HEX[counter & 0xff] ?? ''}-${tail()}`;
     },
   };
-}
-
-function format(timestamp: number, counter: number, random: Uint8Array): string {
-  const time = timestamp.toString(16).padStart(12, '0');
-  let tail = '';
-  random.forEach((byte, index) => {
-    if (index === 2) tail += '-';
-    tail += HEX[index === 0 ? (byte & 0x3f) | 0x80 : byte] ?? '';
-  });
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${counter.toString(16).padStart(3, '0')}-${tail}`;
 }
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));

@@ -1,10 +1,11 @@
 import 'reflect-metadata';
 import { plainToInstance } from 'class-transformer';
-import { ValidateBy, validateSync, type ValidationError, type ValidationOptions } from 'class-validator';
+import { getFromContainer, ValidateBy, type ValidationError, type ValidationOptions, Validator } from 'class-validator';
 import { toDecimalString, ZERO_DECIMAL } from './decimal';
 import { HocError, InvalidArgumentError } from './errors';
 import { hasHole } from './guards';
 import { assertJsonObject } from './json';
+import { hasRuleFor, keepsRules } from './keeps-rules';
 import { idFault, textFault } from './text';
 
 /** One broken rule: where, and its name. */
@@ -30,7 +31,8 @@ export function validateOrThrow<T extends object>(type: new () => T, plain: unkn
   const forbidden = ['__proto__', 'constructor'].find((key) => Object.hasOwn(plain, key));
   if (forbidden !== undefined) throw refusal([{ path: forbidden, rule: 'whitelistValidation' }]);
   const instance = fill(new type(), type, plain);
-  const errors = validateSync(instance, {
+  if (keepsRules(type, instance)) return instance;
+  const errors = getFromContainer(Validator).validateSync(instance, {
     whitelist: true,
     forbidNonWhitelisted: true,
     forbidUnknownValues: true,
@@ -59,8 +61,21 @@ function typed<T extends object>(type: new () => T, key: string, value: unknown)
   return transformed(type, key, value);
 }
 
+/** Kept for the members that the class has rules for: all other keys are the sender's choice. */
+function isTyped<T extends object>(type: new () => T, key: string): boolean {
+  if (!hasRuleFor(type, key)) return becomesTyped(type, key);
+  let keys = typedKeys.get(type);
+  if (keys === undefined) typedKeys.set(type, (keys = new Map()));
+  let typed = keys.get(key);
+  if (typed === undefined) keys.set(key, (typed = becomesTyped(type, key)));
+  return typed;
+}
+
+const typedKeys = new WeakMap<new () => object, Map<string, boolean>>();
+
 /** Asked with an empty object: walking a value that no class awaits takes seconds for a long list. */
-const isTyped = <T extends object>(type: new () => T, key: string): boolean => isOfAClass(transformed(type, key, {}));
+const becomesTyped = <T extends object>(type: new () => T, key: string): boolean =>
+  isOfAClass(transformed(type, key, {}));
 
 function transformed<T extends object>(type: new () => T, key: string, value: object): unknown {
   try {

@@ -8,8 +8,10 @@ export interface BatchLedger {
   /** All records. */
   readonly records: readonly UsageRecord[];
   readonly leads: (record: UsageRecord) => boolean;
-  /** The leaders of these call ids were inserted. */
-  readonly created: (callIds: readonly string[]) => void;
+  /** Whether some record is a later one of its call id. */
+  readonly hasFollowers: boolean;
+  /** Of these leaders those with one of the call ids were inserted; null: all of them. */
+  readonly created: (leaders: readonly UsageRecord[], callIds: readonly string[] | null) => void;
   /** These records met a stored call: of the same content, or of another one. */
   readonly compared: (rows: readonly { readonly index: number; readonly id: string; readonly same: boolean }[]) => void;
   /** Records of the leaders' call ids, leaders and later ones, that have no outcome yet. */
@@ -25,7 +27,11 @@ export function openLedger(records: readonly UsageRecord[], compare: (a: string,
   const followersOf = new Map<string, UsageRecord[]>();
   for (const record of records) {
     if (!leaderOf.has(record.callId)) leaderOf.set(record.callId, record);
-    else followersOf.set(record.callId, [...(followersOf.get(record.callId) ?? []), record]);
+    else {
+      const followers = followersOf.get(record.callId);
+      if (followers === undefined) followersOf.set(record.callId, [record]);
+      else followers.push(record);
+    }
   }
   const outcomes: (UsageBatchOutcome | undefined)[] = new Array<undefined>(records.length).fill(undefined);
   const settle = (record: UsageRecord, status: UsageBatchOutcome['status'], id: string | null): void => {
@@ -35,12 +41,12 @@ export function openLedger(records: readonly UsageRecord[], compare: (a: string,
   return {
     leaders: [...leaderOf.values()].sort((a, b) => compare(a.callId, b.callId)),
     records,
-    leads: (record) => leaderOf.get(record.callId) === record,
-    created: (callIds) => {
-      for (const callId of callIds) {
-        const leader = leaderOf.get(callId);
-        if (leader !== undefined) settle(leader, 'created', leader.id);
-      }
+    leads: (record) => followersOf.size === 0 || leaderOf.get(record.callId) === record,
+    hasFollowers: followersOf.size > 0,
+    created: (leaders, callIds) => {
+      const inserted = callIds === null ? null : new Set(callIds);
+      for (const leader of leaders)
+        if (inserted === null || inserted.has(leader.callId)) settle(leader, 'created', leader.id);
     },
     compared: (rows) => {
       for (const { index, id, same } of rows) {

@@ -1,15 +1,16 @@
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type DriverManager, run, runOne, statement, withClient } from '@hoc/shared/drivers';
+import { type ArrayValue, type DriverManager, run, runOne, statement, withClient } from '@hoc/shared/drivers';
 import { addToDaily } from './add-to-daily.query';
 import type { BatchLedger } from './batch-ledger.rules';
 import { contention, WRITE_ROUNDS } from './create-usage.driver';
 import {
   type ComparedRow,
+  createdOf,
   type DaySumJson,
   insertFrom,
   type InsertedRow,
-  recordValues,
+  RECORD_READERS,
   SAME_CONTENT,
   SUMS,
   USAGE_COPY_COLUMNS,
@@ -45,8 +46,8 @@ export async function copyUsage(
   const sums: DaySumJson[] = [];
   for (let round = 0; ; round += 1) {
     if (round === WRITE_ROUNDS) throw contention();
-    const inserted = await runOne(manager, MERGE, [context.tenantId, context.recordedAt]);
-    ledger.created(inserted?.call_ids ?? []);
+    const inserted = await runOne(manager, MERGE, [context.tenantId, context.recordedAt, ledger.leaders.length]);
+    ledger.created(ledger.leaders, inserted?.call_ids ?? null);
     sums.push(...(inserted?.sums ?? []));
     if (ledger.unsettledOf(ledger.leaders).length > 0) ledger.compared(await run(manager, COMPARE, [context.tenantId]));
     if (ledger.unsettledOf(ledger.leaders).length === 0) break;
@@ -57,23 +58,40 @@ export async function copyUsage(
 }
 
 async function fill(manager: DriverManager, ledger: BatchLedger, copy: CopyFrom): Promise<void> {
-  const lines = function* (): Generator<string> {
-    for (const record of ledger.records) yield copyLine(record, ledger.leads(record));
-  };
   await withClient(manager, async (client) => {
-    await pipeline(Readable.from(lines()), client.query(copy('COPY hoc_usage_copy FROM STDIN')));
+    await pipeline(Readable.from(copyBlocks(ledger)), client.query(copy('COPY hoc_usage_copy FROM STDIN')));
   });
 }
 
-/** One line of COPY's text format. */
-export function copyLine(record: UsageRecord, leads: boolean): string {
-  return `${[...recordValues(record), record.index, leads].map(copyText).join('\t')}\n`;
+/** Lines in pieces of some size: a stream takes longer over a piece than we over a line. */
+export function* copyBlocks(ledger: BatchLedger): Generator<string> {
+  let block = '';
+  for (const record of ledger.records) {
+    block += copyLine(record, ledger.leads(record));
+    if (block.length < BLOCK_CHARS) continue;
+    yield block;
+    block = '';
+  }
+  if (block !== '') yield block;
 }
 
-function copyText(value: unknown): string {
-  if (value === null) return '\\N';
-  return String(value).replace(/[\\\t\n\r]/g, (char) => ESCAPES[char] ?? char);
+const BLOCK_CHARS = 65_536;
+
+/** One line of COPY's text format. */
+export function copyLine(record: UsageRecord, leads: boolean): string {
+  let line = '';
+  for (const read of RECORD_READERS) line += `${copyText(read(record))}\t`;
+  return `${line}${record.index}\t${leads}\n`;
 }
+
+function copyText(value: ArrayValue): string {
+  if (value === null) return '\\N';
+  if (typeof value !== 'string') return String(value);
+  return ESCAPED.test(value) ? value.replace(ESCAPED_ALL, (char) => ESCAPES[char] ?? char) : value;
+}
+
+const ESCAPED = /[\\\t\n\r]/;
+const ESCAPED_ALL = /[\\\t\n\r]/g;
 
 const ESCAPES: Readonly<Record<string, string>> = Object.freeze({
   '\\': '\\\\',
@@ -90,7 +108,7 @@ const CREATE_TABLE = statement<never>(
 const MERGE = statement<InsertedRow>(
   'usage_copy_merge',
   `WITH ${insertFrom('(SELECT * FROM hoc_usage_copy WHERE leads) AS u')}
-   SELECT array_agg(call_id) AS call_ids, ${SUMS} FROM inserted`,
+   SELECT ${createdOf('$3::integer')}, ${SUMS} FROM inserted`,
 );
 
 /**

@@ -23,8 +23,9 @@ export const USAGE_CHUNK_ROWS = 1000;
 export const USAGE_COPY_MIN_ROWS = 10_000;
 
 /** Up to here a round trip costs more than an insert that finds its calls there: no look-up goes before it. */
-const INSERT_FIRST_ROWS = 32;
-const NOTHING_KNOWN: ReadonlySet<string> = new Set();
+const INSERT_FIRST_ROWS = 128;
+/** Calls that a look-up asks for: a batch is most often all new or all known, and a few of its calls tell which. */
+const PROBES = 32;
 
 /**
  * Up to 20,000 calls of one tenant, outcomes in input order. The first record of a call id leads; later ones are compared
@@ -58,7 +59,10 @@ async function inChunks(manager: DriverManager, context: WriteContext, ledger: B
   await addToDaily(manager, context, sums);
 }
 
-/** Look-up, insert of the unknown, comparison of what wasn't inserted; again for what vanished meanwhile. */
+/**
+ * Look-up of a few calls; where one of them is known, comparison before the insert; insert of what has no stored call;
+ * comparison of what wasn't inserted; again for what vanished meanwhile.
+ */
 async function writeChunk(
   manager: DriverManager,
   context: WriteContext,
@@ -66,26 +70,38 @@ async function writeChunk(
   { chunk, single }: { readonly chunk: readonly UsageRecord[]; readonly single: boolean },
 ): Promise<readonly DaySumJson[]> {
   const sums: DaySumJson[] = [];
-  let open = chunk;
-  for (let round = 0; round < WRITE_ROUNDS; round += 1) {
-    const known =
-      open.length <= INSERT_FIRST_ROWS
-        ? NOTHING_KNOWN
-        : await storedCallIds(
-            manager,
-            context.tenantId,
-            open.map((record) => record.callId),
-          );
-    const unknown = open.filter((record) => !known.has(record.callId));
-    if (unknown.length > 0) {
-      const inserted = await (single ? insertWithDaily : insertWithSums)(manager, context, unknown);
-      ledger.created(inserted.callIds);
-      sums.push(...inserted.sums);
-    }
+  const compare = async (): Promise<void> => {
     const unsettled = ledger.unsettledOf(chunk);
     if (unsettled.length > 0) ledger.compared(await compareUsage(manager, context, unsettled));
-    open = ledger.unsettledOf(chunk).filter((record) => ledger.leads(record));
-    if (open.length === 0) return sums;
+  };
+  let known = await look(manager, context, chunk, ledger.hasFollowers ? chunk.length : PROBES);
+  // Later records of a call id can only be compared after the insert: then it is the one comparison, of all.
+  if (known.size > 0 && !ledger.hasFollowers) await compare();
+  for (let round = 0; round < WRITE_ROUNDS; round += 1) {
+    const unknown = ledger.unsettledOf(chunk).filter((record) => ledger.leads(record) && !known.has(record.callId));
+    if (unknown.length > 0) {
+      const inserted = await (single ? insertWithDaily : insertWithSums)(manager, context, unknown);
+      ledger.created(unknown, inserted.callIds);
+      sums.push(...inserted.sums);
+    }
+    await compare();
+    if (ledger.unsettledOf(chunk).length === 0) return sums;
+    known = NOTHING_KNOWN;
   }
   throw contention();
+}
+
+const NOTHING_KNOWN: ReadonlySet<string> = new Set();
+
+/** Which of `count` calls, taken from all over the chunk, are stored. */
+function look(
+  manager: DriverManager,
+  { tenantId }: WriteContext,
+  chunk: readonly UsageRecord[],
+  count: number,
+): Promise<ReadonlySet<string>> {
+  if (chunk.length <= INSERT_FIRST_ROWS) return Promise.resolve(NOTHING_KNOWN);
+  const step = chunk.length / count;
+  const asked = Array.from({ length: count }, (_, n) => chunk[Math.floor(n * step)]?.callId ?? '');
+  return storedCallIds(manager, tenantId, asked);
 }

@@ -20,7 +20,7 @@ export async function createUsage(
   const { callId } = record;
   for (let round = 0; round < WRITE_ROUNDS; round += 1) {
     const { callIds } = await insertWithDaily(manager, context, [record]);
-    if (callIds.length > 0) return Object.freeze({ status: 'created', id: record.id, callId });
+    if (callIds === null) return Object.freeze({ status: 'created', id: record.id, callId });
     const [stored] = await compareUsage(manager, context, [record]);
     if (stored?.same === true) return Object.freeze({ status: 'duplicate', id: stored.id, callId });
     if (stored !== undefined) throw otherContent(callId, stored.id);

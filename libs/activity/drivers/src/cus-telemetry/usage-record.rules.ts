@@ -53,14 +53,14 @@ const SKEW_MS = MAX_CLOCK_SKEW_MINUTES * 60_000;
 
 /** @throws InvalidArgumentError naming the field, and `details.index` in a list */
 export function toUsageRecords(usages: readonly NewUsage[], ids: IdGenerator, now: Date): readonly UsageRecord[] {
-  return usages.map((usage, index) => {
-    try {
-      return toUsageRecord(usage, { index, id: ids.next(), now });
-    } catch (error) {
-      if (!HocError.is(error)) throw error;
-      throw new InvalidArgumentError(error.message, { details: { ...error.details, index } });
-    }
-  });
+  const records: UsageRecord[] = [];
+  try {
+    for (const usage of usages) records.push(toUsageRecord(usage, { index: records.length, id: ids.next(), now }));
+  } catch (error) {
+    if (!HocError.is(error)) throw error;
+    throw new InvalidArgumentError(error.message, { details: { ...error.details, index: records.length } });
+  }
+  return records;
 }
 
 /** @throws InvalidArgumentError naming the field */
@@ -69,28 +69,28 @@ export function toUsageRecord(
   { index, id, now }: { readonly index: number; readonly id: string; readonly now: Date },
 ): UsageRecord {
   assertObject(usage, 'usage');
-  if (usage.errorMessage !== undefined && usage.errorCode === undefined)
+  const { sessionId, agentId, latencyMs, policyResult, errorCode, errorMessage, metadata, occurredAt } = usage;
+  if (errorMessage !== undefined && errorCode === undefined)
     throw invalid('errorMessage', 'without_code', 'errorMessage needs an errorCode');
   return {
     index,
     id,
     integrationId: assertId(usage.integrationId, 'integrationId'),
-    sessionId: optional(usage.sessionId, (value) => assertId(value, 'sessionId')),
-    agentId: optional(usage.agentId, (value) => assertId(value, 'agentId')),
+    sessionId: sessionId === undefined ? null : assertId(sessionId, 'sessionId'),
+    agentId: agentId === undefined ? null : assertId(agentId, 'agentId'),
     callId: assertCallId(usage.callId),
     provider: assertText(usage.provider, 'provider', USAGE_TEXT_MAX.provider),
     model: assertText(usage.model, 'model', USAGE_TEXT_MAX.model),
     tokensIn: assertInt(usage.tokensIn, 'tokensIn', 0, TOKENS_MAX),
     tokensOut: assertInt(usage.tokensOut, 'tokensOut', 0, TOKENS_MAX),
     costCents: assertCost(usage.costCents),
-    latencyMs: optional(usage.latencyMs, (value) => assertInt(value, 'latencyMs', 0, LATENCY_MAX_MS)),
-    policyResult: assertOneOf(usage.policyResult ?? 'allowed', CUS_POLICY_RESULTS, 'policyResult'),
-    errorCode: optional(usage.errorCode, (value) => assertText(value, 'errorCode', USAGE_TEXT_MAX.errorCode)),
-    errorMessage: optional(usage.errorMessage, (value) =>
-      assertText(value, 'errorMessage', USAGE_TEXT_MAX.errorMessage),
-    ),
-    metadata: usage.metadata === undefined ? '{}' : jsonObjectText(usage.metadata, 'metadata'),
-    occurredAt: optional(usage.occurredAt, (value) => assertOccurredAt(value, now)),
+    latencyMs: latencyMs === undefined ? null : assertInt(latencyMs, 'latencyMs', 0, LATENCY_MAX_MS),
+    policyResult: assertOneOf(policyResult ?? 'allowed', CUS_POLICY_RESULTS, 'policyResult'),
+    errorCode: errorCode === undefined ? null : assertText(errorCode, 'errorCode', USAGE_TEXT_MAX.errorCode),
+    errorMessage:
+      errorMessage === undefined ? null : assertText(errorMessage, 'errorMessage', USAGE_TEXT_MAX.errorMessage),
+    metadata: metadata === undefined ? '{}' : jsonObjectText(metadata, 'metadata'),
+    occurredAt: occurredAt === undefined ? null : assertOccurredAt(occurredAt, now),
   };
 }
 
@@ -111,6 +111,3 @@ function assertOccurredAt(value: unknown, now: Date): string {
     throw invalid('occurredAt', 'range', `occurredAt must lie between ${OCCURRED_AT_MIN} and now`);
   return at.toISOString();
 }
-
-const optional = <In, Out>(value: In | undefined, check: (value: In) => Out): Out | null =>
-  value === undefined ? null : check(value);

@@ -24,9 +24,9 @@ export interface InsertedRow {
   readonly sums: readonly DaySumJson[] | null;
 }
 
-/** The new calls and their sums. */
+/** The new calls, null for all of them, and their sums. */
 export interface Inserted {
-  readonly callIds: readonly string[];
+  readonly callIds: readonly string[] | null;
   readonly sums: readonly DaySumJson[];
 }
 
@@ -72,7 +72,7 @@ async function insert(
   records: readonly UsageRecord[],
 ): Promise<Inserted> {
   const row = await runOne(manager, sql, parameters(context, records));
-  return { callIds: row?.call_ids ?? records.map((record) => record.callId), sums: row?.sums ?? [] };
+  return { callIds: row === null ? [] : row.call_ids, sums: row?.sums ?? [] };
 }
 
 /** Compares records with what is stored under their call ids; a record without a stored call has no row. */
@@ -113,16 +113,16 @@ const RECORD_COLUMNS = [
   ['occurred_at', 'timestamptz', (r) => r.occurredAt],
 ] as const satisfies readonly (readonly [string, string, (record: UsageRecord) => ArrayValue])[];
 
-const READERS: readonly ((record: UsageRecord) => ArrayValue)[] = RECORD_COLUMNS.map(([, , read]) => read);
+/** A record's values, in the order of {@link USAGE_COPY_COLUMNS}. */
+export const RECORD_READERS: readonly ((record: UsageRecord) => ArrayValue)[] = RECORD_COLUMNS.map(
+  ([, , read]) => read,
+);
 const FIRST_ARRAY = 3;
 
 /** $1 tenant, $2 recorded_at, from $3 on one array per column. */
 function parameters(context: WriteContext, records: readonly UsageRecord[]): readonly unknown[] {
-  return [context.tenantId, context.recordedAt, ...toColumns(records, READERS)];
+  return [context.tenantId, context.recordedAt, ...toColumns(records, RECORD_READERS)];
 }
-
-/** One record's values in the order of {@link USAGE_COPY_COLUMNS}. */
-export const recordValues = (record: UsageRecord): readonly ArrayValue[] => READERS.map((read) => read(record));
 
 /** Columns of the table that COPY fills. */
 export const USAGE_COPY_COLUMNS: string = RECORD_COLUMNS.map(([name, type]) =>
@@ -162,7 +162,9 @@ export const SUMS = `(SELECT json_agg(json_build_object('integration_id', integr
     'blocked', blocked::text)) FROM sums) AS sums`;
 
 /** One row, however many were inserted; the list of call ids only where some record is missing in it. */
-const CREATED = `CASE WHEN count(*) < cardinality($${FIRST_ARRAY}::text[]) THEN COALESCE(array_agg(call_id), '{}') END AS call_ids`;
+export const createdOf = (records: string): string =>
+  `CASE WHEN count(*) < ${records} THEN COALESCE(array_agg(call_id), '{}') END AS call_ids`;
+const CREATED = createdOf(`cardinality($${FIRST_ARRAY}::text[])`);
 
 /** Adds, never sets. In key order, after the call ids: every writer locks calls first and days last. */
 export const ADD_TO_DAILY = `
