@@ -11,6 +11,7 @@ const ENTRIES = [
   '@hoc/activity/engines',
   '@hoc/activity/models',
   '@hoc/activity/schemas',
+  '@hoc/controls',
 ];
 const load =
   (...names) =>

@@ -94,7 +94,7 @@ export class BoundExecutionScope implements BoundScope {
     const verdict = this.canExecute(action, this.incidentId, at, cost);
     if (!verdict.allowed) throw denialError(this, action, verdict.error);
     const attemptNumber = this.attemptsUsed + 1;
-    return new BoundExecutionScope({
+    return scopeOf({
       ...this,
       attemptsUsed: attemptNumber,
       costUsedCents: addDecimal(this.costUsedCents, cost),
@@ -120,6 +120,9 @@ export class BoundExecutionScope implements BoundScope {
     });
   }
 }
+
+/** Outside the class: the build would rename one that names itself. */
+const scopeOf = (from: ScopeSnapshot): BoundExecutionScope => new BoundExecutionScope(from);
 
 /** Attempts that are left, whatever the status. */
 export const attemptsRemaining = ({ maxAttempts, attemptsUsed }: ScopeSnapshot): number =>
