@@ -159,6 +159,25 @@ describe('pages of runs', () => {
     }
   });
 
+  it('without a filter a page of the default length, or a longer one, is not planned anew each time', async () => {
+    const cursor = await after(1, {}, NEWEST);
+    for (const request of [{}, { cursor }]) {
+      const ask = (limit?: number) =>
+        driver.fetchRuns(TENANT, {}, NEWEST, { ...request, ...(limit === undefined ? {} : { limit }) });
+      const [sent] = await captureStatements(manager, () => ask());
+      const planned = async (): Promise<number> => {
+        const sql = 'SELECT custom_plans::int AS n FROM pg_prepared_statements WHERE name = $1';
+        const rows: { n: number }[] = await manager.query(sql, [sent?.name]);
+        return rows[0]?.n ?? 0;
+      };
+      for (let n = 0; n < 10; n += 1) await ask();
+      const settled = await planned();
+      for (const limit of [undefined, 100, 200]) for (let n = 0; n < 3; n += 1) await ask(limit);
+      expect(settled).toBeGreaterThan(0);
+      expect(await planned()).toBe(settled);
+    }
+  });
+
   it('a started range is an index condition, of the page and of the count', async () => {
     const filter = { startedFrom: new Date('2026-03-01T00:00:00Z'), startedTo: new Date('2026-03-01T06:00:00Z') };
     const plan = await planOf(() => page(filter, NEWEST));

@@ -34,6 +34,16 @@ describe('DecimalString', () => {
     ]);
     expect([toDecimalString(5n), toDecimalString(-7), fromPgNumeric(null)]).toEqual(['5', '-7', null]);
   });
+  it('F1: every text of a value is the one that Big prints of it, whatever zeros stand around it', () => {
+    const digits = fc.stringMatching(/^0{0,4}[0-9]{0,12}0{0,4}$/).filter((text) => text !== '');
+    fc.assert(
+      fc.property(fc.boolean(), digits, fc.option(digits), (negative, whole, fraction) => {
+        const text = `${negative ? '-' : ''}${whole}${fraction === null ? '' : `.${fraction}`}`;
+        const value = new Big(text);
+        expect(fromPgNumeric(text)).toBe(value.eq(0) ? '0' : value.toFixed());
+      }),
+    );
+  });
   it.each([
     0.1,
     '1e3',

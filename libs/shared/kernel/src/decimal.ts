@@ -97,11 +97,19 @@ function big(value: DecimalString): Big.Big {
 
 const text = (value: Big.Big): DecimalString => canonical(value.toFixed());
 
+/** Without the zeros that say nothing. Looked at from both ends: most texts are cut in one place, and none needs a pattern. */
 function canonical(value: string): DecimalString {
   const negative = value.startsWith('-');
-  const [integer = '', fraction = ''] = (negative ? value.slice(1) : value).split('.');
-  const whole = integer.replace(/^0+(?=\d)/, '');
-  const rest = fraction.replace(/0+$/, '');
-  const magnitude = rest === '' ? whole : `${whole}.${rest}`;
+  let from = negative ? 1 : 0;
+  let to = value.length;
+  if (value.includes('.')) {
+    while (value.charCodeAt(to - 1) === ZERO) to -= 1;
+    if (value.charCodeAt(to - 1) === POINT) to -= 1;
+  }
+  while (from < to - 1 && value.charCodeAt(from) === ZERO && value.charCodeAt(from + 1) !== POINT) from += 1;
+  const magnitude = value.slice(from, to);
   return (negative && magnitude !== '0' ? `-${magnitude}` : magnitude) as DecimalString;
 }
+
+const ZERO = 48;
+const POINT = 46;

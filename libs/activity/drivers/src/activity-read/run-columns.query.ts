@@ -1,4 +1,5 @@
 import type { RunSort } from '@hoc/activity/schemas';
+import { PAGE_LIMIT_MAX } from '@hoc/shared/kernel';
 import type { KeysetRequest } from '@hoc/shared/drivers';
 import type { Conditions } from './conditions.rules';
 import { RUN_KEYS } from './run-sort.rules';
@@ -72,7 +73,13 @@ export const DETAIL_COLUMNS = `${SUMMARY_COLUMNS}, ${columns(
   'synthetic_scenario_id created_at updated_at',
 )}`;
 
-/** A page of runs in an index's order: one row more than the page tells whether another one follows. */
+/**
+ * A page of runs in an index's order: one row more than the page tells whether another one follows.
+ *
+ * The longest page stands in the text, the asked one is bound. Of a bound limit the planner takes it that a tenth of all is
+ * asked for: of all the tenant's runs it finds the plan for any values so dear that it plans every page anew (seen: 0.1 ms
+ * of 0.5), of the longest page it keeps it, from some 25 rows on.
+ */
 export function pageOfRuns(conditions: Conditions, sort: RunSort, request: KeysetRequest, selected: string): string {
   const { key, text, value } = RUN_KEYS[sort.field];
   const direction = sort.direction === 'asc' ? 'ASC' : 'DESC';
@@ -83,9 +90,14 @@ export function pageOfRuns(conditions: Conditions, sort: RunSort, request: Keyse
   }
   const limit = conditions.bind(request.limit + 1);
   return `SELECT ${selected}, ${text} AS position
-    FROM runs r
-    WHERE ${conditions.sql}
-    ORDER BY ${key} ${direction}, r.id ${direction}
+    FROM (
+      SELECT r.*, ${key} AS sort_key
+      FROM runs r
+      WHERE ${conditions.sql}
+      ORDER BY ${key} ${direction}, r.id ${direction}
+      LIMIT ${PAGE_LIMIT_MAX + 1}
+    ) AS r
+    ORDER BY r.sort_key ${direction}, r.id ${direction}
     LIMIT ${limit}`;
 }
 

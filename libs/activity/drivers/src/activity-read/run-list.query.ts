@@ -60,7 +60,7 @@ export function withPolicy(
   { order, request, ratio }: { readonly order: RunSort; readonly request: KeysetRequest; readonly ratio: string },
 ): string {
   const direction = order.direction === 'asc' ? 'ASC' : 'DESC';
-  const page = pageOfRuns(conditions, order, request, `r.*, ${RUN_KEYS[order.field].key} AS sort_key`);
+  const page = pageOfRuns(conditions, order, request, 'r.*');
   return `SELECT ${SUMMARY_COLUMNS}, r.created_at, r.position, ${POLICY_COLUMNS}
     FROM (${page}) AS r
     LEFT JOIN LATERAL ${policyContext(conditions.bind(ratio))} ON true
